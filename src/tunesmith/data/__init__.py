@@ -1,0 +1,1 @@
+"""Rows in, packed token shards out: sources, formats, audit, split, render, pack."""

@@ -1,0 +1,1 @@
+"""Generation, metrics, prompt baselines, paired comparison, gate and report."""

@@ -1,0 +1,1 @@
+"""The YAML a user writes, as typed and validated models. No torch, no ray."""

@@ -1,0 +1,25 @@
+"""The `resources` section: what each worker gets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tunesmith.recipe.section import Section
+
+
+class ResourcesSection(Section):
+    """Workers and what each of them gets."""
+
+    workers: int = Field(1, ge=1)
+    """Processes that train together."""
+
+    cpus_per_worker: int | None = Field(None, ge=1)
+    """Cores of each worker; by default this machine's cores shared out evenly, or 1 beside a GPU."""
+
+    gpus_per_worker: Literal[0, 1] | None = None
+    """One GPU a worker or none; by default one where there is one."""
+
+    max_failures: int = Field(2, ge=0)
+    """How often lost workers are started again from the last checkpoint."""

@@ -1,0 +1,48 @@
+"""The recipe: one YAML file, everything from data to registered version."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tunesmith.recipe.data import DataSection
+from tunesmith.recipe.evaluate import EvaluateSection
+from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.model import ModelSection
+from tunesmith.recipe.resources import ResourcesSection
+from tunesmith.recipe.section import Section
+from tunesmith.recipe.tracking import TrackingSection
+from tunesmith.recipe.train import TrainSection
+
+RESERVED = {
+    "budget": "a dollar limit arrives with `tunesmith plan`",
+    "serve": "serving arrives with `tunesmith serve`",
+}
+"""Keys that later releases use; refused until then, so that no setting is ignored in silence."""
+
+
+class Recipe(Section):
+    """One fine-tune, from rows of examples to a measured, registered version."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
+    """Name the versions are registered under: lower-case letters, digits, dots, dashes, underscores."""
+
+    model: ModelSection
+    """The base model."""
+
+    data: DataSection
+    """Rows of examples and what to do with them."""
+
+    method: LoraMethod = LoraMethod()
+    """How weights are changed."""
+
+    train: TrainSection = TrainSection()
+    """The training loop."""
+
+    evaluate: EvaluateSection = EvaluateSection()
+    """The comparison with the base model and the best prompt."""
+
+    resources: ResourcesSection = ResourcesSection()
+    """Workers and what each of them gets."""
+
+    tracking: TrackingSection = TrackingSection()
+    """Where metrics are mirrored."""

@@ -1,0 +1,11 @@
+"""The base of every recipe section: frozen, documented, closed to unknown keys."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A part of a recipe. The string under each field is its documentation, in the JSON schema too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)

@@ -1,0 +1,1 @@
+"""Immutable model versions with their lineage, and movable aliases."""

@@ -1,0 +1,1 @@
+"""What must last: SQL tables and files, nothing else."""

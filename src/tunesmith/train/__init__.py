@@ -1,0 +1,1 @@
+"""One training loop, its checkpoints, and the Ray Train driver that runs it on workers."""
