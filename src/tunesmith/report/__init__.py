@@ -1,1 +1,1 @@
-"""Self-contained HTML pages with inline SVG plots."""
+"""Self-contained HTML pages with inline SVG plots: one file, no scripts, nothing fetched."""
