@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 REQUIRE = "TUNESMITH_REQUIRE_SERVICES"
-"""Set to 1, a missing service fails the test instead of skipping it. `.ci/run` sets it: CI must not go green by skipping."""
+"""Set to 1, a missing service fails its tests instead of skipping them. `.ci/run` does: skipping must not pass CI."""
 
 
 def missing(reason: str) -> NoReturn:
