@@ -20,7 +20,7 @@ DEV := $(VENV)/.installed-dev-$(KEY)
 BENCH := $(VENV)/.installed-bench-$(KEY)
 CORE := $(SLIM)/.installed-$(KEY)
 FORGET = find $(VENV) $(SLIM) -maxdepth 1 -name '.installed-*' ! -name '*-$(KEY)' -exec rm {} + 2> /dev/null || true
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c $(PINS)
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -c $(PINS)
 # Named in the call itself, pip takes the CPU build of torch where the package index offers one.
 TORCH = $(shell grep '^torch==' $(PINS))
 
@@ -95,6 +95,6 @@ $(BENCH): | $(TRAIN)
 $(CORE): | $(SLIM)/bin/pip
 	@echo "Installing the slim core into $(SLIM)" >&2
 	@$(FORGET)
-	@$(SLIM)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -c $(PINS) setuptools .
+	@$(SLIM)/bin/python -m pip install -qq --disable-pip-version-check --no-input -c $(PINS) setuptools .
 	@rm -rf build
 	@touch $@
