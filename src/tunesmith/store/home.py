@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HOME_FOLDER = ".tunesmith"
@@ -18,8 +18,9 @@ class Home:
     """
 
     folder: Path
-    database_url: str
-    artifacts: str
+    # Both may carry a password, and a dataclass prints itself into logs and tracebacks.
+    database_url: str = field(repr=False)
+    artifacts: str = field(repr=False)
 
     @property
     def runs(self) -> Path:

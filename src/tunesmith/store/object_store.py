@@ -1,0 +1,128 @@
+"""Artefacts under an object-store URL: `PREFIX/CONTENT_HASH/files/NAME`, then `PREFIX/CONTENT_HASH/manifest.json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from tunesmith.errors import StoreError
+from tunesmith.store.content import Manifest, StoredFile, chunks, digest
+from tunesmith.store.local_folder import FILES, MANIFEST, Opener, check_copy
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+ARROW_SCHEMES = ("s3", "gs", "gcs")
+"""Served by pyarrow, which training needs anyway; every other scheme by the fsspec driver of that name."""
+
+
+class ObjectStore:
+    """Stores artefacts as objects. A manifest is uploaded last, so an artefact without one is an upload that died."""
+
+    def __init__(self, location: str) -> None:
+        self.location = without_secrets(location)
+        self._files, self._prefix = _file_system(location, self.location)
+
+    def uri(self, content_hash: str) -> str:
+        """Where the artefact lies, without the secrets of the location."""
+        return f"{self.location}/{content_hash}"
+
+    def hashes(self) -> list[str]:
+        """Content hashes of the artefacts that are complete."""
+        self._files.invalidate_cache()
+        try:
+            names = self._files.ls(self._prefix, detail=False)
+        except FileNotFoundError:
+            return []
+        hashes = sorted(str(name).rstrip("/").rpartition("/")[2] for name in names)
+        return [content_hash for content_hash in hashes if self._files.exists(self._path(content_hash, MANIFEST))]
+
+    def read_manifest(self, content_hash: str) -> bytes | None:
+        """The manifest's bytes, or None when the artefact is not here."""
+        try:
+            with self._files.open(self._path(content_hash, MANIFEST), "rb") as source:
+                return bytes(source.read())
+        except FileNotFoundError:
+            return None
+
+    def open(self, content_hash: str, name: str) -> BinaryIO:
+        """Open one file of an artefact for reading."""
+        return cast(BinaryIO, self._files.open(self._path(content_hash, FILES, name), "rb"))
+
+    def holds(self, content_hash: str, file: StoredFile) -> bool:
+        """Whether an object of that size is here: its content is checked when it is read, not by downloading it now."""
+        try:
+            return bool(self._files.info(self._path(content_hash, FILES, file.name))["size"] == file.size)
+        except FileNotFoundError:
+            return False
+
+    def strangers(self, content_hash: str, manifest: Manifest) -> list[str]:
+        """None: only what the manifest names is ever fetched."""
+        return []
+
+    def write(self, manifest: Manifest, source: Opener) -> None:
+        """Upload an artefact, or what is missing of it. Raises StoreError when a file is not as the manifest says."""
+        content_hash = manifest.content_hash
+        complete = self.read_manifest(content_hash) == manifest.to_bytes()
+        for file in manifest.files:
+            if complete and self.holds(content_hash, file):
+                continue
+            with source(file.name) as reader, self._files.open(self._path(content_hash, FILES, file.name), "wb") as out:
+                copied = digest(chunks(reader), cast(BinaryIO, out))
+            check_copy(file, copied)
+        if not complete:
+            with self._files.open(self._path(content_hash, MANIFEST), "wb") as out:
+                out.write(manifest.to_bytes())
+
+    def _path(self, *parts: str) -> str:
+        return "/".join((self._prefix, *parts))
+
+
+def without_secrets(location: str) -> str:
+    """The URL without user, keys and options: `s3://KEY:SECRET@bucket/prefix?region=x` -> `s3://bucket/prefix`."""
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return location
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2].rstrip('/')}"
+
+
+def _file_system(location: str, shown: str) -> tuple[AbstractFileSystem, str]:
+    scheme = location.partition("://")[0]
+    if "::" in location:
+        raise StoreError("chained URLs are not supported", where=shown, fix="write one URL, such as s3://bucket/prefix")
+    try:
+        return _arrow(location) if scheme in ARROW_SCHEMES else _fsspec(location)
+    except ImportError as error:
+        needed = 'pip install "tunesmith[train]"' if scheme in ARROW_SCHEMES else f"install it: {error}"
+        raise StoreError(f"the driver for {scheme[:20]}:// is not installed", where=shown, fix=needed) from error
+    except (ValueError, OSError) as error:
+        # The reason may repeat the location with its keys.
+        reason = str(error).replace(location, shown).splitlines()[0][:300]
+        raise StoreError(
+            f"the artefact location cannot be used: {reason}",
+            where=shown,
+            fix="set TUNESMITH_ARTIFACTS to a folder or to a URL such as s3://bucket/prefix",
+        ) from None
+
+
+def _arrow(location: str) -> tuple[AbstractFileSystem, str]:
+    from fsspec.implementations.arrow import ArrowFSWrapper
+    from pyarrow.fs import FileSystem
+
+    class Arrow(ArrowFSWrapper):  # type: ignore[misc]
+        """The wrapper, for paths that are never URLs: it would cut a file name at its '?' or '#'."""
+
+        cachable = False
+
+        @classmethod
+        def _strip_protocol(cls, path: Any) -> Any:
+            return path
+
+    file_system, prefix = FileSystem.from_uri(location)
+    return Arrow(file_system), prefix.rstrip("/")
+
+
+def _fsspec(location: str) -> tuple[AbstractFileSystem, str]:
+    from fsspec.core import url_to_fs
+
+    file_system, prefix = url_to_fs(location)
+    return file_system, str(prefix).rstrip("/")

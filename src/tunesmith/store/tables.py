@@ -1,0 +1,116 @@
+"""The SQL tables, as the newest migration leaves them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+SCHEMA_REVISION = "0001"
+"""Newest migration. A database at this revision is opened without loading Alembic."""
+
+REVISION_TABLE = "tunesmith_schema"
+"""Where Alembic keeps the revision. All names are prefixed: a PostgreSQL database may be shared, with MLflow say."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, always in UTC. SQLite keeps no time zone, so it is taken off before and put back after."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a moment without a time zone: {value}")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+versions = Table(
+    "tunesmith_versions",
+    metadata,
+    Column("name", String(100), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("base_model", Text, nullable=False),
+    Column("base_revision", Text),
+    Column("recipe_hash", String(128), nullable=False),
+    Column("recipe", JSON, nullable=False),
+    Column("dataset_version", Text),
+    Column("run_id", Text),
+    Column("artefact_uri", Text, nullable=False),
+    Column("report", JSON(none_as_null=True)),
+    Column("report_uri", Text),
+    Column("verdict", String(20), nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    PrimaryKeyConstraint("name", "number", name="tunesmith_versions_key"),
+    # What makes a registration the same one: the files, the recipe, and what the evaluation said.
+    UniqueConstraint("name", "content_hash", "recipe_hash", "verdict", name="tunesmith_versions_same"),
+    CheckConstraint("number >= 1", name="tunesmith_versions_number"),
+    CheckConstraint("kind IN ('adapter', 'full')", name="tunesmith_versions_kind"),
+    CheckConstraint("verdict IN ('passed', 'failed', 'unevaluated')", name="tunesmith_versions_verdict"),
+)
+"""One row for each model version. Triggers refuse UPDATE and DELETE."""
+
+aliases = Table(
+    "tunesmith_aliases",
+    metadata,
+    Column("name", String(100), nullable=False),
+    Column("alias", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("moved_at", UtcDateTime, nullable=False),
+    Column("moved_by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    PrimaryKeyConstraint("name", "alias", name="tunesmith_aliases_key"),
+    ForeignKeyConstraint(
+        ["name", "number"], ["tunesmith_versions.name", "tunesmith_versions.number"], name="tunesmith_aliases_version"
+    ),
+)
+"""Where each alias points now."""
+
+alias_moves = Table(
+    "tunesmith_alias_moves",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False),
+    Column("alias", String(64), nullable=False),
+    Column("from_number", Integer),
+    Column("to_number", Integer, nullable=False),
+    Column("moved_at", UtcDateTime, nullable=False),
+    Column("moved_by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("forced", Boolean, nullable=False),
+    ForeignKeyConstraint(
+        ["name", "to_number"], ["tunesmith_versions.name", "tunesmith_versions.number"], name="tunesmith_moves_version"
+    ),
+)
+"""Every move of every alias, oldest first by id. Triggers refuse UPDATE and DELETE."""
