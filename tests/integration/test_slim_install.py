@@ -11,11 +11,13 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.services import missing
+from tunesmith.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
 SLIM = ROOT / ".venv-slim"
@@ -24,9 +26,17 @@ HEAVY = ("torch", "ray", "numpy", "pyarrow", "transformers", "datasets", "peft",
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@dataclass(frozen=True)
+class Installed:
+    """The folder the package was built from and the one it was installed to."""
+
+    source: Path
+    package: Path
+
+
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the installed package, built from the source as it is now, without network."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Build the source as it is now and install it into `.venv-slim`, without network."""
     python = SLIM / "bin" / "python"
     if not python.exists():
         missing(".venv-slim is not there (run `make slim`)")
@@ -37,17 +47,17 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, source)
     install = [python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    installed = subprocess.run([*install, "--force-reinstall", source], capture_output=True, text=True)
-    assert installed.returncode == 0, installed.stderr
+    done = subprocess.run([*install, "--force-reinstall", source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     where = "import tunesmith, pathlib; print(pathlib.Path(tunesmith.__file__).parent)"
     found = subprocess.run([python, "-I", "-c", where], capture_output=True, text=True, check=True)
-    folder = Path(found.stdout.strip())
-    assert folder.is_relative_to(SLIM)
-    return folder
+    package = Path(found.stdout.strip())
+    assert package.is_relative_to(SLIM)
+    return Installed(source / "src" / "tunesmith", package)
 
 
 @pytest.fixture
-def slim(package: Path, tmp_path: Path) -> Run:
+def slim(installed: Installed, tmp_path: Path) -> Run:
     """Run a program of `.venv-slim` in an empty folder, with an empty home."""
     environment = {"HOME": str(tmp_path), "PATH": f"{SLIM / 'bin'}:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
@@ -68,15 +78,11 @@ def test_requirements_are_met(slim: Run) -> None:
     assert slim("python", "-m", "pip", "check").stdout.strip() == "No broken requirements found."
 
 
-def test_every_file_of_the_package_is_installed(package: Path) -> None:
+def test_every_file_of_the_package_is_installed(installed: Installed) -> None:
     """Templates, styles and migrations too: a wheel that lacks them fails only when they are used."""
-    source = ROOT / "src" / "tunesmith"
-    wanted = {
-        path.relative_to(source)
-        for path in source.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
-    }
-    assert {path for path in wanted if not (package / path).exists()} == set()
+    wanted = {path.relative_to(installed.source) for path in installed.source.rglob("*") if path.is_file()}
+    assert Path("py.typed") in wanted
+    assert {path for path in wanted if not (installed.package / path).exists()} == set()
 
 
 def test_import(slim: Run) -> None:
@@ -92,7 +98,7 @@ def test_help_is_instant(slim: Run) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-@pytest.mark.parametrize("verb", ["init", "doctor", "recipe", "data", "train", "evaluate", "run", "registry", "chat"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_of_every_verb(slim: Run, verb: str) -> None:
     assert f"tunesmith {verb}" in slim("tunesmith", verb, "--help").stdout
 
