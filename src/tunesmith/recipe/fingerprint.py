@@ -1,0 +1,33 @@
+"""The identity of a recipe or a part of it: the same settings, however written, give the same hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tunesmith.recipe.section import Section
+
+
+def fingerprint(section: Section) -> str:
+    """Hash a section's canonical form: SHA-256 in hex of JSON with sorted keys, defaults included.
+
+    Order of keys, comments, quotes, `extends` and the recipe's folder do not count; relative paths count as written.
+    """
+    return hashlib.sha256(canonical(section).encode("ascii")).hexdigest()
+
+
+def canonical(section: Section) -> str:
+    """Give the canonical JSON form: ASCII, no spaces, whole numbers without a point."""
+    values = _canonical(section.model_dump(mode="json"))
+    return json.dumps(values, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
