@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import subprocess
 import sys
@@ -13,10 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.services import missing
+
 
 @pytest.fixture(scope="session")
 def _s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One S3 server for the whole session: moto speaks the protocol over HTTP from a process of its own."""
+    if importlib.util.find_spec("moto") is None:
+        missing('the S3 server is not installed (pip install "tunesmith[dev]")')
     log = tmp_path_factory.mktemp("s3") / "server.log"
     port = _free_port()
     endpoint = f"http://127.0.0.1:{port}"
