@@ -1,0 +1,131 @@
+"""Attention inside documents: several packed into one row, none sees another, nothing is spent on padding.
+
+A row is the documents of a micro-batch one after the other, without padding. Only the attention has to know where one
+ends: queries, keys and values are laid out as one document a batch entry, attend causally, and are put back in a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from tunesmith.errors import ModelError
+
+PACKED = "tunesmith_packed"
+"""Name under which transformers finds this attention."""
+
+SHORT = 512
+"""Up to this length plain products beat torch's CPU flash kernel in bfloat16, whose backward pass is slow."""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Where the documents of a row lie.
+
+    `gather` (documents x longest,) takes row positions to batch entries, padding repeats position 0; `scatter`
+    (tokens,) takes them back; `mask` (longest, longest) is 0 where a query may look and -inf elsewhere.
+    """
+
+    count: int
+    longest: int
+    gather: torch.Tensor
+    scatter: torch.Tensor
+    mask: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device, dtype: torch.dtype) -> Documents:
+        """Lay out documents of these lengths, in the order of the row."""
+        count, longest = len(lengths), max(lengths)
+        sizes = torch.tensor(lengths)
+        starts = torch.cumsum(sizes, 0) - sizes
+        column = torch.arange(longest)
+        inside = column < sizes[:, None]
+        gather = torch.where(inside, starts[:, None] + column, 0).flatten()
+        scatter = torch.arange(count * longest).view(count, longest)[inside]
+        mask = torch.full((longest, longest), float("-inf"), dtype=dtype).triu(1)
+        return cls(count, longest, gather.to(device), scatter.to(device), mask.to(device))
+
+
+def positions_of(lengths: list[int], device: torch.device) -> torch.Tensor:
+    """Positions of the row's tokens, shape (1, tokens), starting again at 0 with each document."""
+    return torch.cat([torch.arange(length) for length in lengths]).unsqueeze(0).to(device)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    documents: Documents | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each document; query (1, heads, tokens, width), key and value with their own heads.
+
+    Returns (1, tokens, heads, width), as transformers expects of an attention function.
+    """
+    if documents is None:
+        raise ValueError("packed attention needs the row's documents")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    query, key, value = (_by_document(tensor, documents) for tensor in (query, key, value))
+    if query.device.type == "cpu" and documents.longest <= SHORT and not dropout:
+        mixed = _plain_attention(query * scale, key, value, documents.mask)
+    else:
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=True
+        )
+    rows = mixed.transpose(1, 2).flatten(0, 1)
+    return rows.index_select(0, documents.scatter).unsqueeze(0), None
+
+
+def _by_document(tensor: torch.Tensor, documents: Documents) -> torch.Tensor:
+    """(1, heads, tokens, width) -> (documents, heads, longest, width)."""
+    rows = tensor[0].transpose(0, 1).index_select(0, documents.gather)
+    return rows.view(documents.count, documents.longest, *rows.shape[1:]).transpose(1, 2)
+
+
+def _plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Attention as two products; the query heads that share a key head are one taller matrix."""
+    count, heads, length, width = query.shape
+    shared = key.shape[1]
+    grouped = query.reshape(count, shared, heads // shared * length, width)
+    scores = torch.matmul(grouped, key.transpose(-1, -2)).view(count, shared, heads // shared, length, length)
+    weights = torch.softmax(scores + mask, dim=-1)
+    return torch.matmul(weights.view(count, shared, -1, length), value).view(count, heads, length, width)
+
+
+def register() -> None:
+    """Make transformers know this attention, and that it needs no mask."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(PACKED, packed_attention)
+    AttentionMaskInterface.register(PACKED, _no_mask)
+
+
+def check_supported(config: Any, sequence_length: int) -> None:
+    """Refuse architectures whose attention does more than this one. Raises ModelError naming what it is."""
+    config = config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    stranger = kinds - {"full_attention", "sliding_attention"}
+    problem = (
+        f"layers of type {', '.join(sorted(stranger))}" if stranger
+        else "soft-capped attention" if getattr(config, "attn_logit_softcapping", None)
+        else f"a sliding window of {window} tokens" if window and window < sequence_length
+        else "attention sinks" if config.model_type == "gpt_oss"
+        else None
+    )  # fmt: skip
+    if problem:
+        fix = f"set train.sequence_length to {window} or less" if window and not stranger else "use another base model"
+        raise ModelError(
+            f"{config.model_type} has {problem}, which training cannot reproduce yet", where="model.source", fix=fix
+        )
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    return None

@@ -1,0 +1,53 @@
+"""A GGUF file, dequantised once into a cached folder of safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tunesmith.errors import ModelError
+from tunesmith.store.durable import new_folder
+
+
+def converted(file: Path, cache: Path) -> tuple[Path, str]:
+    """Return the folder with the dequantised model and its revision, `sha256:` and the hash of the GGUF file.
+
+    The weights are saved in bfloat16, the precision that open models are published in. The folder is named by the
+    file's hash, so a second call finds it. Raises ModelError when the file is not a GGUF model that transformers knows.
+    """
+    with file.open("rb") as source:
+        if source.read(4) != b"GGUF":
+            raise ModelError(f"'{file.name}' is not a GGUF file", where="model.source", fix="check the download")
+        source.seek(0)
+        digest = hashlib.file_digest(source, "sha256").hexdigest()
+    folder = cache / f"gguf-{digest[:16]}"
+    if not folder.is_dir():
+        with new_folder(folder) as unfinished:
+            _convert(file, unfinished)
+    return folder, f"sha256:{digest}"
+
+
+def _convert(file: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from tunesmith.models.quiet import quiet_libraries
+
+    with quiet_libraries():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+            raise ModelError(
+                f"'{file.name}' cannot be converted ({error})",
+                where="model.source",
+                fix="use the model's safetensors, or a GGUF of an architecture that transformers reads",
+            ) from error
+        # The weights are plain numbers now: without these three, save_pretrained would write them as quantised.
+        model.hf_quantizer = None
+        model.is_quantized = False
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.config.name_or_path = file.stem
+        model.to(torch.bfloat16).save_pretrained(target)
+        tokenizer.save_pretrained(target)

@@ -1,0 +1,112 @@
+"""LoRA adapters: attach to a frozen base, save as PEFT files, load back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.errors import ModelError, did_you_mean
+from tunesmith.recipe.method import LoraMethod
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+
+def attach_lora(model: PreTrainedModel, method: LoraMethod, seed: int) -> PeftModel:
+    """Wrap the model with a new adapter in float32: A random by `seed`, B zero, so that nothing changes at first.
+
+    Raises ModelError when a target names no linear layer.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    targets = method.targets if isinstance(method.targets, str) else list(method.targets)
+    if not isinstance(targets, str):
+        _check_targets(model, targets)
+    config = LoraConfig(
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=method.dropout,
+        target_modules=targets,
+        use_rslora=method.rslora,
+        use_dora=method.dora,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def adapter_state(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The adapter's tensors under PEFT's names, on the CPU, in float32, sorted by name."""
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(model)
+    return {name: state[name].detach().to("cpu").contiguous() for name in sorted(state)}
+
+
+def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
+    """Write the two files that PEFT and vLLM load. The same adapter gives the same bytes; `base` is the source's name."""
+    write_adapter(adapter_state(model), adapter_config(model, base), folder)
+
+
+def adapter_config(model: PeftModel, base: str) -> dict[str, Any]:
+    """The adapter's configuration as PEFT writes it, with lists sorted and without paths of this machine."""
+    config = model.peft_config["default"].to_dict()
+    config.update(base_model_name_or_path=base, inference_mode=True)
+    return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+
+
+def write_adapter(state: dict[str, torch.Tensor], config: dict[str, Any], folder: Path) -> None:
+    """Write tensors and configuration of an adapter into an existing folder."""
+    from safetensors.torch import save_file
+
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    text = json.dumps(config, indent=2, sort_keys=True, default=_plain)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """Put a saved adapter on the base it was trained for, in evaluation mode.
+
+    Raises ModelError when the files are missing or do not fit this base.
+    """
+    from peft import PeftModel
+
+    if not (folder / WEIGHTS).is_file() or not (folder / CONFIG).is_file():
+        raise ModelError(
+            f"there is no adapter in {folder}", fix="name a folder with adapter_config.json and its weights"
+        )
+    try:
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=False)
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:300]
+        raise ModelError(
+            f"the adapter in {folder} does not fit this base model ({reason})",
+            fix="load it on the base it was trained on",
+        ) from error
+    adapted.eval().requires_grad_(False)
+    return adapted
+
+
+def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
+    import torch
+
+    linear = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    for target in targets:
+        if target.rsplit(".", 1)[-1] not in linear:
+            raise ModelError(
+                f"the model has no linear layer named '{target}'",
+                where="method.targets",
+                fix=did_you_mean(target, linear),
+            )
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
