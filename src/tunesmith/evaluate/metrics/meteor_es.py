@@ -19,8 +19,8 @@ class _NoSynonyms:
 class MeteorExactStem(MeanMetric):
     """nltk's METEOR (Lavie & Agarwal 2007, W07-0734) with the modules exact and Porter stem only.
 
-    Lower than METEOR with synonyms, hence its own name. Equal texts of m words score 1 - 0.5 / m³, as the one chunk they
-    match in is still charged: 0.5 for a single word.
+    Lower than METEOR with synonyms, hence its own name. Equal texts of m words score 1 - 0.5 / m³: even the one
+    chunk they match in is charged, so a single word scores 0.5.
     """
 
     name = "meteor_es"

@@ -15,7 +15,7 @@ class TokenF1(MeanMetric):
     """F1 of the bags of words, articles left out (Rajpurkar et al. 2016, arXiv:1606.05250, section 6.1).
 
     Differs from the original script in two ways: the punctuation of every script is removed, not only ASCII's, and
-    Chinese and Japanese characters are words of their own. Two empty texts score 1, as in SQuAD 2.
+    in scripts without spaces, such as Chinese, each letter is a word. Two texts without words score 1, as in SQuAD 2.
     """
 
     name = "token_f1"

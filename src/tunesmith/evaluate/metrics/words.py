@@ -8,17 +8,18 @@ from typing import Any
 WORDS = "words-unicode"
 """Name of this tokenizer in signatures."""
 
+SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts written without spaces between words, as part of a character class."""
+
 
 @cache
 def _pattern() -> Any:
     import regex
 
-    # Chinese and Japanese write no spaces, so each character is a word there. Elsewhere a word is a run of letters,
-    # marks and digits; on ASCII text this is rouge-score's own `[a-z0-9]+`. Marks are vowels in many scripts, and the
-    # standard library's `\w` leaves them out.
-    return regex.compile(
-        r"[\p{Han}\p{Hiragana}\p{Katakana}]|[[\p{L}\p{N}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}]]+", regex.V1
-    )
+    # Where no space parts words, each letter with its marks is one. Elsewhere a word is a run of letters, marks and
+    # digits; on ASCII text this is rouge-score's own `[a-z0-9]+`. Marks are vowels in many scripts, and the standard
+    # library's \w leaves them out.
+    return regex.compile(rf"[{SPACELESS}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{SPACELESS}]]+", regex.V1)
 
 
 def words(text: str) -> list[str]:

@@ -10,7 +10,9 @@ from tunesmith.evaluate.render.legible import block, number, one_line
 from tunesmith.evaluate.result import EvaluationReport
 
 TEXT_LIMIT = 2_000
-PUNCTUATION = re.compile(r"([!\"#$%'()*+,\-./:;=?@\[\\\]^_`{|}~])")
+SPECIAL = re.compile(r"[\\`*_\[\]#|~@$]|(?<=www)\.|:(?=//)|^[-+=]|^\d{1,9}[.)](?=\s|$)", re.IGNORECASE)
+"""What Markdown could take for its own: marks, starts of links, and at the start of a line those of lists and rules."""
+
 SIGNS = {"pass": "✔", "warn": "▲", "fail": "✘"}
 
 
@@ -22,7 +24,7 @@ def render_markdown(report: EvaluationReport) -> str:
         parts += ["Chat with it:", fenced(report.context.chat_command)]
     headings = ("metric", *(column.heading for column in view.columns(report)))
     parts += ["## Scores", table(headings, view.score_rows(report))]
-    parts += ["## Differences", *_differences(report), *(f"- {plain(note)}" for note in view.notes(report))]
+    parts += ["## Differences", *_differences(report), "\n".join(f"- {plain(note)}" for note in view.notes(report))]
     if report.selection:
         parts += ["## Prompts that were tried", *_selection(report)]
     parts += ["## Samples", *_samples(report), "## How it was made", table(("what", "value"), view.provenance(report))]
@@ -75,13 +77,8 @@ def _samples(report: EvaluationReport) -> Iterable[str]:
 
 def plain(text: str) -> str:
     """One line that reads as it is: every character Markdown or HTML could take for its own is escaped."""
-    line = one_line(text, TEXT_LIMIT).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # `&` and `;` of the entities just written must stay; all other punctuation may take a backslash (CommonMark 2.4).
-    return re.sub(
-        r"&(?:amp|lt|gt);|" + PUNCTUATION.pattern,
-        lambda found: found[0] if found[0][0] == "&" else f"\\{found[0]}",
-        line,
-    )
+    line = SPECIAL.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", one_line(text, TEXT_LIMIT))
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def fenced(text: str) -> str:

@@ -53,7 +53,9 @@ def _against(report: EvaluationReport, baseline: str) -> Table:
     from rich.text import Text
 
     table = _table(f"Against the base model ({one_line(baseline, 40)})")
-    for name in ("metric", f"difference, {_confidence(report)} interval", "outcome", "p", "wins / ties / losses"):
+    table.add_column("metric", no_wrap=True)
+    table.add_column(f"difference\n[dim]{_confidence(report)} interval[/dim]", justify="right", no_wrap=True)
+    for name in ("outcome", "p", "wins / ties / losses"):
         table.add_column(name)
     for title, interval, outcome, p_value, tally in view.comparison_rows(report, baseline):
         table.add_row(Text(title), Text(interval), _coloured(outcome), Text(p_value), Text(tally))
@@ -65,7 +67,7 @@ def _table(title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    return Table(title=Text(visible(title), style="bold"), box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    return Table(title=Text(visible(title), style="bold"), box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
 
 
 def _coloured(outcome: str) -> Text:

@@ -23,8 +23,9 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """Part and name."""
-        return f"{self.part}: {one_line(self.contestant.name, 40)}"
+        """Part and name, once when they are the same."""
+        name = one_line(self.contestant.name, 40)
+        return self.part if name == self.part else f"{self.part}: {name}"
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,14 @@ def score_rows(report: EvaluationReport) -> list[tuple[str, ...]]:
 
 
 def notes(report: EvaluationReport) -> tuple[str, ...]:
-    """Cautions of the comparisons, each once."""
+    """Cautions of the comparisons, each once, with the metrics it is about unless it is about all."""
+    about: dict[str, list[str]] = {}
+    for comparison in report.comparisons:
+        about.setdefault(comparison.note, []).append(comparison.title)
     return tuple(
-        dict.fromkeys(f"{c.title}, against {one_line(c.baseline, 60)}: {c.note}." for c in report.comparisons if c.note)
+        f"{note}." if len(titles) == len(report.comparisons) else f"{note} ({', '.join(dict.fromkeys(titles))})."
+        for note, titles in about.items()
+        if note
     )
 
 
