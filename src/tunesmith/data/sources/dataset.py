@@ -69,9 +69,8 @@ def _load(source: DatasetSource, folder: Path) -> Any:
         if (saved / "state.json").is_file() or (saved / "dataset_dict.json").is_file():
             loaded = load_from_disk(str(saved))
         elif saved.is_dir():
-            raise DataError(
-                "the folder holds no dataset written by save_to_disk", where=source.path, fix="name its files instead"
-            )
+            fix = f"name its files as a source of type file, such as {source.path}/*.parquet"
+            raise DataError("the folder holds no dataset written by save_to_disk", where=source.path, fix=fix)
         else:
             return load_dataset(source.path, source.name, split=source.split, revision=source.revision)
     except DataError:

@@ -59,7 +59,9 @@ def _find_local(path: str, folder: Path) -> list[File]:
     typed = Path(path).expanduser()
     whole = folder / typed
     if "\0" in path:
-        raise DataError("the path holds a NUL character", where=path.replace("\0", "\\0"), fix="correct data.*.path")
+        raise DataError(
+            "the path holds a NUL character", where=path.replace("\0", "\\0"), fix="take it out of the recipe"
+        )
     if whole.is_file():
         return [File(path, str(whole))]
     if whole.is_dir():
@@ -85,10 +87,11 @@ def _find_remote(url: str) -> list[File]:
         if not scheme.startswith("http") and GLOB_CHARACTERS.search(path):
             if found := sorted(filesystem.glob(path)):
                 return [File(f"{prefix}{match}", match, filesystem) for match in found]
-        elif filesystem.isfile(path):
+        # Not `isfile`: it answers False when the server cannot be reached.
+        elif kind := _kind(filesystem, path):
+            if kind == "directory":
+                raise _is_a_folder(shown(url), saved_dataset=False)
             return [File(shown(url), path, filesystem)]
-        elif filesystem.isdir(path):
-            raise _is_a_folder(shown(url), saved_dataset=False)
         parent = str(PurePosixPath(path).parent)
         names = [] if scheme.startswith("http") else _names_in(filesystem, parent)
     except (OSError, ValueError, NotImplementedError) as error:
@@ -131,6 +134,13 @@ def _open_object_store(scheme: str, rest: str) -> tuple[Any, str]:
     # The key is kept out of the URI: pyarrow would read `%20` and `?` in it as escapes and options.
     store, root = FileSystem.from_uri(f"{scheme.replace('gcs', 'gs')}://{bucket}")
     return Arrow(store), f"{root}/{key}"
+
+
+def _kind(filesystem: Any, path: str) -> str | None:
+    try:
+        return str(filesystem.info(path)["type"])
+    except FileNotFoundError:
+        return None
 
 
 def _names_in(filesystem: Any, folder: str) -> list[str]:

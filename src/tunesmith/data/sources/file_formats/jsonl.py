@@ -75,5 +75,6 @@ def explain(error: Exception, line: bytes) -> tuple[str, str]:
         return "the row is nested too deeply", ONE_OBJECT
     if isinstance(error, json.JSONDecodeError):
         fix = AN_ARRAY if line.strip() in (b"[", b"[{") else ONE_OBJECT
-        return f"the row is not JSON: {error.msg} (column {error.colno})", fix
+        column = min(error.pos, len(error.doc.rstrip())) + 1
+        return f"the row is not JSON: {error.msg} (column {column})", fix
     return "the row holds a number with too many digits", "write the number as a string"
