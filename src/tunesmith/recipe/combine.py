@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,8 +120,9 @@ def _opened(node: Located, dotted: str, place: Place) -> Located:
         return node
     if node.value is None:
         return Located({}, place)
-    if isinstance(node.value, str) and dotted in _SHORT_FORMS:
-        return Located({_SHORT_FORMS[dotted]: node}, node.place)
+    field = re.sub(r"\.\d+$", "", dotted)  # one of several sources may be a bare path too
+    if isinstance(node.value, str) and field in _SHORT_FORMS:
+        return Located({_SHORT_FORMS[field]: node}, node.place)
     raise RecipeError(
         f"{dotted} is {node.shown()} at {node.place}, not a section", where=str(place), fix=f"set `{dotted}` itself"
     )

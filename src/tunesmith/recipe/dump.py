@@ -99,12 +99,11 @@ def _scalar(value: Any) -> str:
 
 def _text(text: str) -> str:
     """Leave a word bare where every reader of YAML 1.1 or 1.2 takes it for the same text; else quote it."""
-    quoted: str = yaml.safe_dump(text, default_flow_style=True, width=float("inf"), allow_unicode=True)
-    plain = quoted.removesuffix("\n").removesuffix("\n...")
-    if plain != text or not _reads_as_text(text) or any(character in text for character in "{}[],"):
-        quoted = yaml.safe_dump(text, default_style='"', width=float("inf"), allow_unicode=True)
-        plain = quoted.removesuffix("\n")
-    return plain
+    listed: str = yaml.safe_dump([text], default_flow_style=True, width=float("inf"), allow_unicode=True)
+    if listed == f"[{text}]\n" and _reads_as_text(text):  # bare even within brackets
+        return text
+    quoted: str = yaml.safe_dump(text, default_style='"', width=float("inf"), allow_unicode=True)
+    return quoted.removesuffix("\n")
 
 
 def _reads_as_text(text: str) -> bool:

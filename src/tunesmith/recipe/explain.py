@@ -170,8 +170,10 @@ def _wrong_value(spot: Spot) -> Mistake:
     shown = node.shown()
     if isinstance(node.value, list) and wanted.startswith("a list of "):
         shown = f"a list of {len(node.value)}"
+    listed = wanted.startswith("a list out of ") and not isinstance(node.value, list)
     many = len(choices(spot.annotation)) > _FEW and isinstance(node.value, str)
-    what = f"{shown} is not a name known here" if many else f"{shown} is not {wanted}"
+    needed = "a list" if listed else "a name known here" if many else wanted
+    what = f"{shown} is not {needed}"
     return Mistake(spot.field, what, node.place, _advice(spot, wanted))
 
 

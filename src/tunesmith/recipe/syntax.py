@@ -41,7 +41,7 @@ _PHRASES = {
         "'*' or '&' without a name",
         "put text that starts with '*' or '&' in quotes",
     ),
-    "expected a single document": (
+    "found another document": (
         "a second document starts here (`---`)",
         "keep one recipe in a file",
     ),
