@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tunesmith.data.audit import AuditReport
     from tunesmith.recipe.data import DataSection
 
@@ -37,17 +39,18 @@ def audit(source: str, overrides: tuple[str, ...], as_json: bool, html: Path | N
     """
     from rich.console import Console
 
+    from tunesmith.cli.output import check_output, write_output
     from tunesmith.errors import GateFailed
 
+    if html is not None:
+        check_output(html)
     data, folder = _data_of(source, overrides)
     listing = _listing_path(source, html)
     report = _audit(data, folder, listing, Console(stderr=True))
     if html is not None:
         from tunesmith.data.audit.page import to_html
-        from tunesmith.store.durable import write_whole
 
-        html.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(html, to_html(report, Path(source).name).encode())
+        write_output(html, to_html(report, Path(source).name))
     if as_json:
         click.echo(report.model_dump_json(indent=2))
     else:
@@ -90,14 +93,12 @@ def _listing_path(source: str, html: Path | None) -> Path:
     return find_home().folder / "audit" / f"{Path(source).stem}.malformed.jsonl"
 
 
-def _audit(data: DataSection, folder: Path, listing: Path, console: object) -> AuditReport:
-    from rich.console import Console
+def _audit(data: DataSection, folder: Path, listing: Path, console: Console) -> AuditReport:
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from tunesmith.data.audit import audit
     from tunesmith.data.read import read_examples
 
-    assert isinstance(console, Console)
     named = [part for part in ("train", "validation", "test") if getattr(data, part) is not None]
     with Progress(
         SpinnerColumn(), TextColumn("reading and checking {task.completed:,} rows"), console=console, transient=True

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from tunesmith.data.audit.report import AuditReport, Finding, Lengths
-from tunesmith.report.page import Block, Chart, Details, Facts, Paragraph, Section, Table, Verdict, render_page
+from tunesmith.report.page import Block, Chart, Details, Facts, Paragraph, Section, Status, Table, Verdict, render_page
 from tunesmith.report.svg import bars, histogram_of
 
-STATUS = {"error": "fail", "warning": "warn", "note": "pass"}
+STATUS: dict[str, Status] = {"error": "fail", "warning": "warn", "note": "warn"}
 
 
 def to_html(report: AuditReport, name: str) -> str:
     """The page; `name` says which data it is about."""
+    findings = tuple(block for finding in report.findings for block in _finding(finding))
     sections = [
         Section("Verdict", _verdict(report)),
         Section("Rows", _rows(report)),
-        Section(
-            "Findings",
-            tuple(block for finding in report.findings for block in _finding(finding)) or (Paragraph("None."),),
-        ),
+        Section("Findings", findings or (Paragraph("None."),)),
     ]
     return render_page(f"Data audit of {name}", sections)
 
@@ -69,14 +67,17 @@ def _lengths(found: dict[str, Lengths], unit: str, marks: dict[str, float] | Non
 def _finding(finding: Finding) -> tuple[Block, ...]:
     banner = Verdict(
         STATUS[finding.severity], f"{finding.title}: {finding.count:,}", (finding.message, f"What to do: {finding.fix}")
-    )  # type: ignore[arg-type]
+    )
     blocks: list[Block] = [banner]
-    counted = (*finding.details, *((f"in {part}", count) for part, count in finding.counts.items()))
+    counted = (
+        *((name, count) for name, count in finding.details if count),
+        *((f"in {part}", count) for part, count in finding.counts.items()),
+    )
     inside: list[Block] = []
     if counted:
         inside.append(Table(("what", "count"), counted))
     if finding.samples:
         inside.append(Table(("where", "what"), tuple((sample.where, sample.note) for sample in finding.samples)))
     if inside:
-        blocks.append(Details(f"Details and the first {len(finding.samples)} places", tuple(inside)))
+        blocks.append(Details("What and where", tuple(inside)))
     return tuple(blocks)

@@ -133,8 +133,8 @@ class Table:
 
     def by_part(self, rows: np.ndarray) -> dict[str, int]:
         """How many of some rows each part has."""
-        counts = np.bincount(self.records["part"][rows], minlength=len(self.parts)) if len(rows) else []
-        return {part: int(count) for part, count in zip(self.parts, counts, strict=False) if count}
+        counts = np.bincount(self.records["part"][rows], minlength=len(self.parts))
+        return {part: int(count) for part, count in zip(self.parts, counts, strict=True) if count}
 
     def open_prompts(self) -> np.ndarray:
         """For each row, whether so many others share its prompt that it is a request with many right answers."""

@@ -56,10 +56,10 @@ def length_cells(part: PartStats) -> tuple[str, str, str]:
 
 def _finding(finding: Finding) -> list[str]:
     lines = [f"\n{MARKS[finding.severity]} [bold]{finding.title}[/] ({finding.code}): {escape(finding.message)}"]
-    lines += [f"    {escape(name)}: {count:,}" for name, count in finding.details[:10]]
+    lines += [f"    {escape(name)}: {count:,}" for name, count in finding.details[:10] if count]
     limit = NUM_MALFORMED if finding.code == "malformed" else NUM_SAMPLES
     lines += [f"    [dim]{escape(sample.where)}[/] {escape(sample.note)}" for sample in finding.samples[:limit]]
-    if finding.count > limit and finding.samples[limit:]:
+    if finding.count > limit and len(finding.samples) >= limit:
         lines.append(f"    [dim]and {finding.count - limit:,} more[/]")
     lines.append(f"    fix: {escape(finding.fix)}")
     return lines

@@ -129,4 +129,5 @@ def mixed32(values: np.ndarray) -> np.ndarray:
     """MurmurHash3's 32-bit finaliser (Appleby, public domain), element by element."""
     values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return values ^ (values >> np.uint32(16))
+    mixed: np.ndarray = values ^ (values >> np.uint32(16))
+    return mixed

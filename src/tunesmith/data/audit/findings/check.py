@@ -48,6 +48,11 @@ class Tally:
             self.samples.append(Sample(where=str(where), note=note))
 
 
+def in_rows(count: int) -> str:
+    """`1 row` or `25 rows`."""
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
 class Check:
     """One kind of finding. Memory must not grow with the rows: count, and keep a few samples."""
 

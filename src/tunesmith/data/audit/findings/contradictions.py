@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check
+from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check, in_rows
 from tunesmith.data.audit.report import Finding, Sample
 from tunesmith.data.audit.table import Table, first_rows
 
@@ -33,7 +33,7 @@ class Contradictions(Check):
             count=len(rows),
             counts=table.by_part(rows),
             details=(("prompts with different answers", num_prompts),),
-            message=f"{len(rows):,} rows share {num_prompts:,} prompts but not the answer: the model cannot learn both",
+            message=f"{in_rows(len(rows))} with a prompt that is answered differently elsewhere: which is right?",
             fix="decide which answer is right; for several good answers keep the best",
             samples=tuple(
                 Sample(where=table.where(row), note=f"another answer than {table.where(first[row])}") for row in others

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check
+from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check, in_rows
 from tunesmith.data.audit.report import Finding, Sample
 from tunesmith.data.audit.table import Table, first_rows
 
@@ -25,7 +25,7 @@ class Duplicates(Check):
                 severity="warning",
                 count=len(rows),
                 counts=table.by_part(rows),
-                message=f"{len(rows):,} rows repeat an earlier row of the same part: they count double in training",
+                message=f"{in_rows(len(rows))} the same as an earlier one of that part, counted double in training",
                 fix="remove the repeats, unless they are meant as weights",
                 samples=tuple(
                     Sample(where=table.where(row), note=f"same as {table.where(original)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tunesmith.data.audit.findings.check import Batch, Check, Context, Tally
+from tunesmith.data.audit.findings.check import Batch, Check, Context, Tally, in_rows
 from tunesmith.data.audit.report import Finding
 from tunesmith.data.audit.table import Table
 from tunesmith.data.audit.words import content
@@ -35,7 +35,7 @@ class Empty(Check):
                 severity="warning",
                 count=count,
                 counts=dict(self.tally.counts),
-                message=f"{count:,} rows have an empty question or answer: the model would learn to say nothing",
+                message=f"{in_rows(count)} with an empty question or answer: the model would learn to say nothing",
                 fix="fill them in or remove them",
                 samples=tuple(self.tally.samples),
             )

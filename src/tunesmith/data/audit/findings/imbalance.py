@@ -49,7 +49,7 @@ class Imbalance(Check):
                 ("classes only in held-out rows", len(unseen)),
                 ("classes written in two ways", len(twins)),
             ),
-            message=f"{count:,} classes are rare, unseen in training, or written in two ways",
+            message=f"classes that are rare, unseen in training, or written in two ways: {count:,}",
             fix="add rows to the rare classes, and spell each class in one way",
             samples=tuple(Sample(where=f"class '{label[:80]}'", note=note) for label, note in notes[:MAX_SAMPLES]),
         )

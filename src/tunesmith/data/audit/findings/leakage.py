@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check
+from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check, in_rows
 from tunesmith.data.audit.report import Finding, Sample
 from tunesmith.data.audit.table import Table
 
@@ -49,7 +49,7 @@ class Leakage(Check):
                 count=len(rows),
                 counts=table.by_part(rows),
                 details=tuple(details),
-                message=f"{len(rows):,} held-out rows stand in another part too: their scores would flatter",
+                message=f"{in_rows(len(rows))} held out but also in another part: their scores would flatter",
                 fix="remove them from one side, or give only data.train: the split keeps twins together",
                 samples=tuple(
                     Sample(where=table.where(row), note=f"{how}: {table.where(twin)}")

@@ -7,7 +7,7 @@ from typing import IO
 
 import orjson
 
-from tunesmith.data.audit.findings.check import Check, Context, Tally
+from tunesmith.data.audit.findings.check import Check, Context, Tally, in_rows
 from tunesmith.data.audit.report import Finding
 from tunesmith.data.audit.table import Table
 from tunesmith.data.example import BadRow
@@ -42,7 +42,7 @@ class Malformed(Check):
                 severity="error",
                 count=count,
                 counts=dict(self.tally.counts),
-                message=f"{count:,} rows are not conversations and cannot be learned from",
+                message=f"{in_rows(count)} cannot be read as conversations",
                 fix="mend or remove each row named here; `data.format` says how rows are read",
                 samples=tuple(self.tally.samples),
             )

@@ -69,7 +69,7 @@ class MixedScripts(Check):
             counts=dict(counts),
             details=tuple(details),
             samples=tuple(samples[:20]),
-            message=f"most rows are in {main}; {num_other:,} are in another script, {num_mixed:,} mix two, "
-            f"{num_words:,} have a word of two alphabets",
+            message=f"most rows are in {main}; in another script: {num_other:,}; mixing two: {num_mixed:,}; "
+            f"with a word of two alphabets: {num_words:,}",
             fix="fine for translation or several languages; else remove wrong rows and look-alike letters",
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check
+from tunesmith.data.audit.findings.check import MAX_SAMPLES, Check, in_rows
 from tunesmith.data.audit.findings.duplicates import repeated
 from tunesmith.data.audit.report import Finding, Sample
 from tunesmith.data.audit.table import Table
@@ -30,7 +30,7 @@ class NearDuplicates(Check):
                 severity="warning",
                 count=len(rows),
                 counts=table.by_part(rows),
-                message=f"{len(rows):,} rows say almost the same as an earlier row of the same part "
+                message=f"{in_rows(len(rows))} almost the same as an earlier one of that part "
                 f"(word 3-grams, similarity {threshold:g} or more)",
                 fix="keep one of each; the automatic split keeps them on one side",
                 samples=tuple(

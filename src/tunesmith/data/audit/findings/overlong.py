@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tunesmith.data.audit.findings.check import MAX_SAMPLES, Batch, Check, Context, Tally
+from tunesmith.data.audit.findings.check import MAX_SAMPLES, Batch, Check, Context, Tally, in_rows
 from tunesmith.data.audit.report import Finding, Sample
 from tunesmith.data.audit.table import NO_LABEL, Table
 from tunesmith.data.audit.words import content
@@ -44,8 +44,7 @@ class Overlong(Check):
                 severity="error",
                 count=count,
                 counts=dict(self.overlong.counts),
-                message=f"{count:,} conversations are longer than train.sequence_length "
-                f"({self.context.sequence_length:,} tokens)",
+                message=f"{in_rows(count)} longer than train.sequence_length ({self.context.sequence_length:,} tokens)",
                 fix="raise train.sequence_length, shorten the rows, or set data.overlong to truncate or drop",
                 samples=tuple(self.overlong.samples),
             )
@@ -71,7 +70,7 @@ class Overlong(Check):
                 ("end in an open code fence or open JSON", self.cut.counts.total()),
                 ("pile up at one greatest length", len(piled)),
             ),
-            message=f"{count:,} answers look as if a limit had cut them: the model would learn to stop in the middle",
+            message=f"{in_rows(count)} with an answer that a limit seems to have cut: the model would learn that",
             fix="find out which step cut them and take the whole answers",
             samples=tuple([*self.cut.samples, *samples][:MAX_SAMPLES]),
         )
@@ -91,7 +90,8 @@ def _pile_at_the_end(table: Table) -> tuple[np.ndarray, int]:
     lengths = table.column("num_answer_characters")
     longest = int(lengths.max()) if len(lengths) else 0
     rows = np.flatnonzero((lengths == longest) & (table.records["label"] == NO_LABEL))
-    if longest < MIN_CUT_CHARACTERS or len(rows) < max(MIN_PILE, 0.002 * len(lengths)):
+    is_pile = max(MIN_PILE, 0.002 * len(lengths)) <= len(rows) <= 0.5 * len(lengths)
+    if longest < MIN_CUT_CHARACTERS or not is_pile:
         return rows[:0], longest
     num_different = len(np.unique(table.records["answer"][rows]))
     return (rows, longest) if num_different > 0.9 * len(rows) else (rows[:0], longest)

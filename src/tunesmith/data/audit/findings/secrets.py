@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tunesmith.data.audit.findings.check import Batch, Check, Context, Tally
+from tunesmith.data.audit.findings.check import Batch, Check, Context, Tally, in_rows
 from tunesmith.data.audit.report import Finding
 from tunesmith.data.audit.secret_kinds import find_secrets
 from tunesmith.data.audit.table import Table
@@ -38,8 +38,8 @@ class Secrets(Check):
         for certain in (True, False):
             tally = self.rows[certain]
             if count := tally.counts.total():
-                what = "hold a key, card or account number proven by its checksum or structure"
-                maybe = "hold what looks like a key, an e-mail address or a phone number"
+                what = "with a key, card or account number proven by its checksum or structure"
+                maybe = "with what looks like a key, an e-mail address or a phone number"
                 yield Finding(
                     code="secrets",
                     title="Secrets" if certain else "Possible secrets and personal data",
@@ -48,7 +48,7 @@ class Secrets(Check):
                     count=count,
                     counts=dict(tally.counts),
                     details=tuple(self.kinds[certain].most_common()),
-                    message=f"{count:,} rows {what if certain else maybe}: a model can repeat what it was trained on",
+                    message=f"{in_rows(count)} {what if certain else maybe}: a model can repeat what it has seen",
                     fix="replace them with placeholders, and revoke keys that were real",
                     samples=tuple(tally.samples),
                 )

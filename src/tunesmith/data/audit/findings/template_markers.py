@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from tunesmith.data.audit.findings.check import Batch, Check, Context, Tally
+from tunesmith.data.audit.findings.check import Batch, Check, Context, Tally, in_rows
 from tunesmith.data.audit.report import Finding
 from tunesmith.data.audit.table import Table
 from tunesmith.data.audit.words import content
@@ -54,7 +54,7 @@ class TemplateMarkers(Check):
                 count=count,
                 counts=dict(self.tally.counts),
                 details=tuple(self.markers.most_common(MAX_MARKERS)),
-                message=f"{count:,} rows hold markers of chat templates: {effect}",
+                message=f"{in_rows(count)} with markers of chat templates: {effect}",
                 fix="remove them: rows are plain text, the template is added when they are rendered",
                 samples=tuple(self.tally.samples),
             )
