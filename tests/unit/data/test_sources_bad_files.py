@@ -142,7 +142,8 @@ BAD_FILES: list[tuple[str, bytes, str]] = [
         "a.parquet",
         b"x",
         "a.parquet: cannot be read as Parquet: "
-        "Parquet file size is 1 bytes, smaller than the minimum file footer (8 bytes)\n  fix: fetch or write the file again",
+        "Parquet file size is 1 bytes, smaller than the minimum file footer (8 bytes)\n"
+        "  fix: fetch or write the file again",
     ),
     (
         "a.parquet.gz",

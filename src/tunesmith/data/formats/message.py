@@ -33,7 +33,7 @@ def read_message(turn: Any, number: int) -> Message:
                 raise Flaw(
                     f"the '{key}' of message {number} is {kind(turn[key])}, not a string", "write it as a string"
                 )
-            message[key] = turn[key]  # type: ignore[literal-required]
+            message[key] = turn[key]
     if turn.get("function_call"):
         raise Flaw(f"message {number} has the old 'function_call'", "write it as 'tool_calls'")
     return message

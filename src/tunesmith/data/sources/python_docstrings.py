@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import inspect
 import logging
@@ -11,6 +12,7 @@ import sysconfig
 import tokenize
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -100,7 +102,8 @@ def collect(source: PythonDocstringsSource, library: Path) -> Collected:
     unreadable = []
     for name in _library_files(library):
         try:
-            functions = _functions(library / name)
+            with _garbage_collection_paused():
+                functions = _functions(library / name)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             unreadable.append(name)
             continue
@@ -146,6 +149,18 @@ def _functions(path: Path) -> list[tuple[int, str, str, str]]:
             summary = " ".join(inspect.cleandoc(docstring).partition("\n\n")[0].split())
             found.append((function.lineno, ".".join(names), _code(function, lines), summary))
     return found
+
+
+@contextmanager
+def _garbage_collection_paused() -> Iterator[None]:
+    """Hold the collector off while a syntax tree is built: looking for cycles in one costs a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _walk(node: ast.AST, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Function]]:
