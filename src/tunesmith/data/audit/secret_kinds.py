@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -103,12 +104,15 @@ def find_secrets(text: str) -> Iterator[Secret]:
     for name, kind in KINDS.items():
         if kind.hint not in text or not (has_digits or kind.hint):
             continue
+        begins = [begin for begin, _ in claimed]
         for match in kind.pattern.finditer(text):
             begin, end = match.span()
-            if any(begin < b and a < end for a, b in claimed):
+            before = bisect_left(begins, end) - 1
+            if before >= 0 and claimed[before][1] > begin:
                 continue
             if kind.proof is None or kind.proof(match.group()):
-                claimed.append((begin, end))
+                insort(claimed, (begin, end))
+                begins.insert(bisect_left(begins, begin), begin)
                 yield Secret(name, kind.certain, redacted(match.group()))
 
 
