@@ -220,6 +220,14 @@ def test_a_path_that_leads_nowhere_names_the_nearest_file(tmp_path: Path) -> Non
         assert str(caught.value) == message
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that opens and then fails, as Linux has")
+def test_a_disk_that_fails_while_it_is_read_gets_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "/proc/self/mem", file_format="jsonl")
+    message = "/proc/self/mem: cannot be read: Input/output error\n  fix: check the disk and the file's permissions"
+    assert str(caught.value) == message
+
+
 def test_a_row_above_the_limit_is_passed_over_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_LINE_BYTES", 64)
     huge = json.dumps({"a": "x" * 1000}).encode() + b"\n"

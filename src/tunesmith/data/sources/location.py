@@ -36,10 +36,10 @@ class File:
                 stream: Any = Path(self.path).open("rb", buffering=BUFFER_BYTES)  # noqa: SIM115 - closed below
             else:
                 stream = self.filesystem.open(self.path, "rb")
+            with stream:
+                yield stream
         except OSError as error:
             raise _unreadable(self.name, error) from error
-        with stream:
-            yield stream
 
 
 def find_files(path: str, folder: Path) -> list[File]:
@@ -174,6 +174,6 @@ def _unreadable(name: str, error: Exception) -> DataError:
     fix = (
         "check the address, the network, and the credentials in the environment"
         if remote
-        else "check the file's permissions"
+        else "check the disk and the file's permissions"
     )
     return DataError(f"cannot be read: {shown(reason)}", where=name, fix=fix)
