@@ -124,6 +124,7 @@ def test_aliases_move_with_their_history(home: Home, artefact: Path) -> None:
     assert registry.resolve("model@champion").chosen_by == "alias champion"
 
 
+@pytest.mark.slow
 def test_many_processes_register_at_once_and_none_is_lost(home: Home, tmp_path: Path) -> None:
     # The database does not exist yet: its tables are made in the same race.
     numbers = [number for worker in _race(home, tmp_path, "register", 5) for number in worker]
@@ -136,11 +137,13 @@ def test_many_processes_register_at_once_and_none_is_lost(home: Home, tmp_path: 
         registry.verify(version)
 
 
+@pytest.mark.slow
 def test_many_processes_registering_the_same_files_get_the_same_version(home: Home, tmp_path: Path) -> None:
     assert _race(home, tmp_path, "same", 5) == [[1, 2, 3, 4, 5]] * NUM_PROCESSES
     assert len(Registry.open(home).versions("model")) == 5
 
 
+@pytest.mark.slow
 def test_of_many_that_move_an_alias_from_the_same_place_one_wins(home: Home, artefact: Path, tmp_path: Path) -> None:
     num_rounds = 10
     registry = Registry.open(home)
@@ -225,6 +228,17 @@ def test_a_user_who_may_only_read_is_told_so(postgres_url: str, postgres_server:
     reader = Database.open(f"postgresql://{role}:p@127.0.0.1:{postgres_server.port}/{database}")
     with pytest.raises(StoreError, match="this user may not do that"), reader.writing("x") as connection:
         connection.execute(text("DELETE FROM tunesmith_aliases"))
+
+
+def test_a_database_of_another_encoding_says_so(postgres_url: str, artefact: Path, tmp_path: Path) -> None:  # noqa: F811
+    engine = create_engine(parse_database_url(postgres_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE latin_1 ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"))
+    engine.dispose()
+    registry = Registry.open(Home(tmp_path, f"{postgres_url.rpartition('/')[0]}/latin_1", str(tmp_path / "artifacts")))
+    registry.register(NEW, artefact)
+    with pytest.raises(StoreError, match="the database cannot hold this text"):
+        registry.move_alias("model", "champion", 1, "模型", "not in Latin 1")
 
 
 def test_a_server_that_restarts_is_found_again(postgres_url: str) -> None:  # noqa: F811

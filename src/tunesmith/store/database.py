@@ -111,7 +111,7 @@ def _engine(url: URL) -> Engine:
             # READ COMMITTED whatever the server's default: what is read after waiting for a lock must be fresh.
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "application_name": "tunesmith"},
+            connect_args={"connect_timeout": 10, "application_name": "tunesmith", "client_encoding": "utf8"},
         )
     except ImportError as error:
         raise StoreError(

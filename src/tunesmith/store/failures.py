@@ -31,6 +31,7 @@ POSTGRESQL = {
     "25006": ("the server takes no writes just now", "use the URL of the primary, not of a replica"),
     "53300": ("the server has no connection left", "close other clients or raise max_connections"),
     "53100": ("the server's disk is full", "free some space there and try again: nothing was half written"),
+    "22P05": ("the database cannot hold this text", "make it with `createdb --encoding=UTF8 --template=template0`"),
     "55P03": ("another process has held the lock for too long", "wait for it to end and try again"),
 }
 """SQLSTATE -> (what, fix)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from tunesmith.errors import StoreError
 from tunesmith.store.content import Manifest, StoredFile, chunks, digest
@@ -108,17 +108,9 @@ def _arrow(location: str) -> tuple[AbstractFileSystem, str]:
     from fsspec.implementations.arrow import ArrowFSWrapper
     from pyarrow.fs import FileSystem
 
-    class Arrow(ArrowFSWrapper):  # type: ignore[misc]
-        """The wrapper, for paths that are never URLs: it would cut a file name at its '?' or '#'."""
-
-        cachable = False
-
-        @classmethod
-        def _strip_protocol(cls, path: Any) -> Any:
-            return path
-
     file_system, prefix = FileSystem.from_uri(location)
-    return Arrow(file_system), prefix.rstrip("/")
+    # Not from fsspec's cache of instances: it would keep every connection, and its keys, for as long as the process.
+    return ArrowFSWrapper(file_system, skip_instance_cache=True), prefix.rstrip("/")
 
 
 def _fsspec(location: str) -> tuple[AbstractFileSystem, str]:
