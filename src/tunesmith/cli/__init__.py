@@ -33,7 +33,9 @@ class LazyVerbs(click.Group):
         command: click.Command = importlib.import_module(f"tunesmith.cli.{cmd_name}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             from tunesmith.errors import did_you_mean
 

@@ -41,7 +41,11 @@ class FormatSection(Section):
     @model_validator(mode="after")
     def _belongs(self) -> FormatSection:
         """A setting that would be ignored is a mistake, not a wish."""
-        given = {name for name in ("prompt", "completion", "text_column", "label_column", "instruction") if getattr(self, name) is not None}
+        given = {
+            name
+            for name in ("prompt", "completion", "text_column", "label_column", "instruction")
+            if getattr(self, name) is not None
+        }
         allowed = {
             "columns": {"prompt", "completion", "label_column"},
             "text-label": {"text_column", "label_column", "instruction"},

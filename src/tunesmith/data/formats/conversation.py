@@ -35,7 +35,8 @@ def conversation(turns: Any, origin: Origin, tools: Any = None) -> Example:
                     "add the user's message, or take the answer out",
                 )
             answered = True
-            if not message["content"].strip() and "tool_calls" not in message:
+            content = message["content"]
+            if (not content or content.isspace()) and "tool_calls" not in message:
                 raise Flaw(f"message {number}, an answer, is empty", "write the answer, or take the row out")
         elif role == "user":
             asked = True

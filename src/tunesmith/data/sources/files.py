@@ -51,15 +51,17 @@ def describe(source: FileSource) -> str:
 
 
 def _read_file(file: File, file_format: str, compression: str | None) -> Iterator[Row | BadRow]:
-    num_rows = 0
     with file.open() as stored, unpacked(stored, compression, file.name) as stream:
         if not stream.peek(1):  # type: ignore[attr-defined]
             raise DataError("the file is empty", where=file.name, fix="put rows into it, or take it out of the recipe")
-        for row in FILE_FORMATS[file_format].read(stream, file.name):
-            num_rows += 1
-            yield row
-    if not num_rows:
-        raise DataError("the file has no rows", where=file.name, fix="put rows into it, or take it out of the recipe")
+        rows = FILE_FORMATS[file_format].read(stream, file.name)
+        first = next(rows, None)
+        if first is None:
+            raise DataError(
+                "the file has no rows", where=file.name, fix="put rows into it, or take it out of the recipe"
+            )
+        yield first
+        yield from rows
 
 
 def _kind(name: str, file_format: str) -> tuple[str, str | None]:

@@ -1,0 +1,135 @@
+"""Where metrics go: a JSONL file always, other trackers when the recipe says so. None of those can fail a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from tunesmith.recipe.schema import Recipe
+
+METRICS = "metrics.jsonl"
+
+
+class Sink(Protocol):
+    """A tracker."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Take the numbers of a step."""
+
+    def close(self) -> None:
+        """Send what is left."""
+
+
+class JsonLines:
+    """One line of JSON an event in the run's folder; what a resumed run does again is cut off first."""
+
+    def __init__(self, folder: Path, resumed_at: int) -> None:
+        self.path = folder / METRICS
+        kept = [event for event in read_events(folder) if event.get("step", 0) <= resumed_at]
+        text = "".join(json.dumps(event) + "\n" for event in kept)
+        self.path.write_text(text, encoding="utf-8")
+        self.file = self.path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Append an event."""
+        self.file.write(json.dumps(event) + "\n")
+
+    def close(self) -> None:
+        """Bring the lines to the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """The events so far; a last line that is not whole yet is left out."""
+    path = folder / METRICS
+    if not path.is_file():
+        return []
+    events = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return events
+
+
+class Mlflow:
+    """Mirror to an MLflow server."""
+
+    def __init__(self, recipe: Recipe, run_id: str) -> None:
+        from mlflow.tracking import MlflowClient
+
+        section = recipe.tracking.mlflow
+        assert section is not None
+        self.client = MlflowClient(section.tracking_uri)
+        experiment = self.client.get_experiment_by_name(section.experiment)
+        number = experiment.experiment_id if experiment else self.client.create_experiment(section.experiment)
+        self.run = self.client.create_run(number, run_name=run_id).info.run_id
+        self.client.log_param(self.run, "recipe", recipe.name)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Send the numbers of a step."""
+        from mlflow.entities import Metric
+
+        batch = [Metric(key, value, 0, step) for key, value in values.items()]
+        self.client.log_batch(self.run, metrics=batch)
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self.client.set_terminated(self.run)
+
+
+class Wandb:
+    """Mirror to Weights & Biases."""
+
+    def __init__(self, recipe: Recipe, run_id: str) -> None:
+        import wandb
+
+        section = recipe.tracking.wandb
+        assert section is not None
+        self.run = wandb.init(project=section.project, mode=section.mode, id=run_id, name=run_id, resume="allow")
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Send the numbers of a step."""
+        self.run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Upload what is left."""
+        self.run.finish()
+
+
+SINKS: dict[str, Callable[[Recipe, str], Sink]] = {"mlflow": Mlflow, "wandb": Wandb}
+"""Key of the recipe's `tracking` section -> tracker."""
+
+
+class Mirrors:
+    """The trackers that the recipe asks for, each dropped with one warning when it fails."""
+
+    def __init__(self, recipe: Recipe, run_id: str, warn: Callable[[str], None]) -> None:
+        self.warn = warn
+        self.sinks: dict[str, Sink] = {}
+        for name, make in SINKS.items():
+            if getattr(recipe.tracking, name) is not None:
+                self._guard(name, lambda name=name, make=make: self.sinks.__setitem__(name, make(recipe, run_id)))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Take the numbers of a step to every tracker that still works."""
+        for name, sink in list(self.sinks.items()):
+            self._guard(name, lambda sink=sink: sink.log(step, values))
+
+    def close(self) -> None:
+        """End every tracker that still works."""
+        for name, sink in list(self.sinks.items()):
+            self._guard(name, sink.close)
+
+    def _guard(self, name: str, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:  # a tracker may raise anything, and none of it may stop the run
+            self.sinks.pop(name, None)
+            self.warn(f"tracking.{name} does not work and is left out from here on: {type(error).__name__}: {error}")
