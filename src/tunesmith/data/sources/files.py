@@ -19,6 +19,7 @@ SPLITS |= {"test": "test"}
 """What a split column may say -> the split."""
 
 HASH_BYTES = 1 << 20
+NO_ROWS_FIX = "put rows into it, or take it out of the recipe"
 
 
 def read(source: FileSource, folder: Path) -> Iterator[Row | BadRow]:
@@ -53,7 +54,7 @@ def describe(source: FileSource) -> str:
 def _read_file(file: File, file_format: str, compression: str | None) -> Iterator[Row | BadRow]:
     with file.open() as stored, unpacked(stored, compression, file.name) as stream:
         if not stream.peek(1):  # type: ignore[attr-defined]
-            raise DataError("the file is empty", where=file.name, fix="put rows into it, or take it out of the recipe")
+            raise DataError("the file is empty", where=file.name, fix=NO_ROWS_FIX)
         rows = FILE_FORMATS[file_format].read(stream, file.name)
         first = next(rows, None)
         if first is None:
