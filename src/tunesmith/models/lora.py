@@ -73,11 +73,13 @@ def write_adapter(state: dict[str, torch.Tensor], config: dict[str, Any], folder
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
-    """Put a saved adapter on the base it was trained for, in evaluation mode.
+    """Put a saved adapter on the base it was trained for, in evaluation mode and the base's type, as in training.
 
     Raises ModelError when the files are missing or do not fit this base.
     """
     from peft import PeftModel
+
+    from tunesmith.models.lora_linear import speed_up
 
     if not (folder / WEIGHTS).is_file() or not (folder / CONFIG).is_file():
         raise ModelError(
@@ -91,7 +93,8 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
             f"the adapter in {folder} does not fit this base model ({reason})",
             fix="load it on the base it was trained on",
         ) from error
-    adapted.eval().requires_grad_(False)
+    adapted.to(model.dtype).eval().requires_grad_(False)
+    speed_up(adapted)
     return adapted
 
 

@@ -77,6 +77,8 @@ def _forward_of(layer: Any) -> Any:
     scale = float(layer.scaling["default"])
 
     def forward(x: torch.Tensor) -> torch.Tensor:
+        if layer.disable_adapters:
+            return base(x)
         return LoraLinear.apply(x, base.weight, base.bias, a.weight, b.weight, scale)
 
     return forward

@@ -24,14 +24,14 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """One line of JSON an event in the run's folder; what a resumed run does again is cut off first."""
+    """One line of JSON an event, only ever appended to: a resumed run says `start` with the step it goes on from."""
 
-    def __init__(self, folder: Path, resumed_at: int) -> None:
-        self.path = folder / METRICS
-        kept = [event for event in read_events(folder) if event.get("step", 0) <= resumed_at]
-        text = "".join(json.dumps(event) + "\n" for event in kept)
-        self.path.write_text(text, encoding="utf-8")
-        self.file = self.path.open("a", encoding="utf-8", buffering=1)
+    def __init__(self, folder: Path) -> None:
+        path = folder / METRICS
+        cut = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        self.file = path.open("a", encoding="utf-8", buffering=1)
+        if cut:  # the last attempt died in the middle of a line
+            self.file.write("\n")
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Append an event."""
@@ -45,16 +45,19 @@ class JsonLines:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The events so far; a last line that is not whole yet is left out."""
+    """The events of the run as it counts: without lines cut short, and without steps that a resumed run did again."""
     path = folder / METRICS
     if not path.is_file():
         return []
-    events = []
+    events: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            events.append(json.loads(line))
+            event = json.loads(line)
         except ValueError:
             continue
+        if event["event"] == "start":
+            events = [earlier for earlier in events if earlier.get("step", 0) <= event["step"]]
+        events.append(event)
     return events
 
 

@@ -1,0 +1,104 @@
+"""One way of asking, one model, the same rows: generated answers and likelihoods of the references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.data.example import BadRow, Example, Message
+from tunesmith.data.render import Renderer
+from tunesmith.errors import EvaluationError
+from tunesmith.evaluate.answers import Answer, Contestant, ContestantKind, TestRow
+from tunesmith.evaluate.generate import generate
+from tunesmith.evaluate.likelihood import negative_log_likelihoods
+from tunesmith.evaluate.prompts import PromptVariant
+from tunesmith.recipe.evaluate import DecodingSection
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+Report = Callable[[str, int, int], None]
+"""Told what is being done, how many rows of it are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What all contestants have in common: base and adapter, template, decoding."""
+
+    model: PeftModel
+    renderer: Renderer
+    decoding: DecodingSection
+    report: Report = lambda what, done, total: None
+
+    def answer(
+        self, name: str, kind: ContestantKind, variant: PromptVariant, rows: Sequence[Example], likelihood: bool = True
+    ) -> Contestant:
+        """Let the base (`prompt`) or the adapter on it (`tuned`) answer every row, asked as the variant asks.
+
+        Without `likelihood` the answers have none, which is enough for metrics of the text. Raises EvaluationError when
+        a prompt leaves no room for an answer.
+        """
+        asked = [self._ids(variant, row) for row in rows]
+        prompts = [prompt for prompt, _ in asked]
+        references = [reference for _, reference in asked]
+        self._check_room(prompts, references, name)
+        with self.model.disable_adapter() if kind == "prompt" else nullcontext():
+            texts = generate(
+                self.model,
+                self.renderer.tokenizer,
+                prompts,
+                self.decoding,
+                self.renderer.stop_ids,
+                self._step(name, rows),
+            )
+            sums = [0.0] * len(rows)
+            if likelihood:
+                told = self._step(f"{name}: likelihood", rows)
+                sums = negative_log_likelihoods(self.model, prompts, references, told)
+        answers = tuple(
+            Answer(text.text, nll, len(reference), len(row.reference.encode()), text.finished)
+            for row, reference, text, nll in zip(rows, references, texts, sums, strict=True)
+        )
+        return Contestant(name, kind, variant.description, answers)
+
+    def _ids(self, variant: PromptVariant, row: Example) -> tuple[list[int], list[int]]:
+        """Token ids of the prompt, ending where the answer begins, and of the reference answer with its end."""
+        messages = [*variant.messages(row), Message(role="assistant", content=row.reference)]
+        earlier = [_unweighted(turn) for turn in messages[:-1]]
+        rendered = self.renderer([replace(row, messages=[*earlier, messages[-1]])])
+        if isinstance(rendered[0], BadRow):
+            raise EvaluationError(rendered[0].what, where=str(row.origin), fix=rendered[0].fix)
+        start, end, _ = rendered[0].spans[-1]
+        return rendered[0].ids[:start], rendered[0].ids[start:end]
+
+    def _check_room(self, prompts: Sequence[Sequence[int]], references: Sequence[Sequence[int]], name: str) -> None:
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        longest = max(map(len, prompts)) + max(self.decoding.max_new_tokens, max(map(len, references)))
+        if limit is not None and longest > limit:
+            raise EvaluationError(
+                f"prompt and answer of '{name}' take up to {longest} tokens, the model has {limit}",
+                where="evaluate.prompts",
+                fix="show fewer examples, or lower evaluate.decoding.max_new_tokens",
+            )
+
+    def _step(self, what: str, rows: Sequence[Any]) -> Callable[[int], None]:
+        done = 0
+
+        def told(count: int) -> None:
+            nonlocal done
+            done += count
+            self.report(what, done, len(rows))
+
+        return told
+
+
+def test_row(renderer: Renderer, row: Example) -> TestRow:
+    """The row as the report shows it: the prompt as text, without the template's markers."""
+    text = "\n\n".join(f"{message['role']}: {message['content']}" for message in row.prompt)
+    return TestRow(text, row.reference, row.label, str(row.origin))
+
+
+def _unweighted(message: Message) -> Message:
+    return {**message, "weight": 0.0}

@@ -1,0 +1,87 @@
+"""The live line of a run: step, loss, tokens per second, time left. Reads the run's events, wherever they are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tunesmith.train.job import STOP, TrainJob
+from tunesmith.train.sinks import METRICS
+
+
+class Follower:
+    """Shows a run while it goes on. Call `look` from time to time; a terminal sees a bar, a log file a line an event."""
+
+    def __init__(self, job: TrainJob, console: Console) -> None:
+        self.job, self.console = job, console
+        self.offset = 0
+        self.rest = b""
+        self.asked = False
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self.bar = Progress(
+            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+        )
+        self.task = self.bar.add_task("starting workers", total=None, said="")
+        self.told: dict[str, Callable[[dict[str, Any]], None]] = {
+            "start": self._start, "step": self._step, "evaluation": self._evaluation, "warning": self._warning,
+        }  # fmt: skip
+
+    def __enter__(self) -> Follower:
+        path = self.job.folder / METRICS
+        self.offset = path.stat().st_size if path.is_file() else 0
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.look()
+        self.bar.stop()
+
+    def look(self) -> None:
+        """Show what has been written since the last look."""
+        path = self.job.folder / METRICS
+        if not self.asked and (self.job.folder / STOP).exists():
+            self.asked = True
+            self.console.print("stopping at the next step with a checkpoint; Ctrl-C again leaves at once")
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            file.seek(self.offset)
+            content = file.read()
+        self.offset += len(content)
+        *lines, self.rest = (self.rest + content).split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            if event.get("event") in self.told:
+                self.told[event["event"]](event)
+
+    def _start(self, event: dict[str, Any]) -> None:
+        total = event["total_steps"]
+        self.bar.update(self.task, description="training", total=total, completed=event["step"], said="")
+        share = event["trained_parameters"] / event["all_parameters"]
+        resumed = f", going on after step {event['step']}" if event["step"] else ""
+        self.console.print(
+            f"training {event['trained_parameters']:,} of {event['all_parameters']:,} parameters ({share:.1%}) on "
+            f"{event['world_size']} worker(s), {event['device']}, {event['dtype']}: {total} steps{resumed}"
+        )
+
+    def _step(self, event: dict[str, Any]) -> None:
+        said = f"loss {event['train_loss']:.3f}  {event['tokens_per_second']:,.0f} tokens/s"
+        self.bar.update(self.task, completed=event["step"], said=said)
+
+    def _evaluation(self, event: dict[str, Any]) -> None:
+        self.console.print(f"step {event['step']}: validation loss {event['validation_loss']:.4f}")
+
+    def _warning(self, event: dict[str, Any]) -> None:
+        self.console.print(f"warning: {event['text']}", markup=False)

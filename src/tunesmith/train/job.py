@@ -1,0 +1,76 @@
+"""What a worker is told, and what a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.recipe.schema import Recipe
+
+CHECKPOINTS = "checkpoints"
+ADAPTER = "adapter"
+RESULT = "result.json"
+ERROR = "error.json"
+STOP = "STOP"
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """A training run as plain values, so that it travels to other machines.
+
+    `run_folder` must be the same place for all workers. `identity` names what a checkpoint belongs to.
+    """
+
+    recipe: dict[str, Any]
+    run_folder: str
+    dataset_folder: str
+    model_folder: str
+    model_source: str
+    identity: dict[str, Any]
+    threads: int
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.run_folder)
+
+    def load_recipe(self) -> Recipe:
+        """The recipe, validated again."""
+        return Recipe.model_validate(self.recipe)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    `status` is `finished`, `stopped_early` or `interrupted`. `seconds` of training; `tokens` and `label_tokens` trained
+    on; `best_step` and `best_loss` name the checkpoint that became the adapter; `steps` were done of `total_steps`.
+    """
+
+    status: str
+    steps: int
+    total_steps: int
+    tokens: int
+    label_tokens: int
+    seconds: float
+    best_step: int | None
+    best_loss: float | None
+    trained_parameters: int
+    all_parameters: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is an adapter."""
+        return self.status != "interrupted"
+
+
+def read_result(folder: Path) -> TrainResult | None:
+    """The result of a run, or None when it has not ended."""
+    path = folder / RESULT
+    return TrainResult(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None

@@ -1,0 +1,215 @@
+"""The training loop, from the first step to the adapter, in one process or as one of several workers. No Ray."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tunesmith.data.dataset import PackedRows, open_dataset
+from tunesmith.errors import TrainError
+from tunesmith.models.attention import PACKED, check_supported, register
+from tunesmith.models.load import choose_device, choose_dtype, load_base
+from tunesmith.models.lora import attach_lora
+from tunesmith.models.lora_linear import speed_up
+from tunesmith.recipe.schema import Recipe
+from tunesmith.train import checkpoint
+from tunesmith.train.batches import BatchPlan, micro_batches, plan_batches, share
+from tunesmith.train.finish import finish
+from tunesmith.train.forward import MicroBatch, loss_sum
+from tunesmith.train.job import CHECKPOINTS, STOP, TrainJob, TrainResult
+from tunesmith.train.journal import Journal
+from tunesmith.train.optimizer import learning_rate, make_optimizer
+from tunesmith.train.strategies import STRATEGIES
+
+REPORTS = 10
+"""Evaluations and checkpoints over a run, when the recipe gives no interval."""
+
+
+class Loop:
+    """One worker's side of a run. `run` goes through all of it; the rest are its parts."""
+
+    def __init__(self, job: TrainJob, rank: int = 0, world_size: int = 1) -> None:
+        self.job, self.rank, self.world_size = job, rank, world_size
+        self.recipe: Recipe = job.load_recipe()
+        self.section = self.recipe.train
+        torch.set_num_threads(job.threads)
+        self.device = choose_device()
+        self.dtype = choose_dtype(self.section.precision, self.device)
+        dataset = open_dataset(Path(job.dataset_folder))
+        self.train_rows, self.validation_rows = dataset.rows("train"), dataset.rows("validation")
+        self.plan: BatchPlan = plan_batches(self.train_rows.num_tokens, self.section)
+        self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
+        self.checkpoint_every = self.section.checkpoint_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
+        self.checkpoints = job.folder / CHECKPOINTS
+        self.strategy = STRATEGIES["ddp"](rank, world_size)
+        self._load_model()
+
+    def _load_model(self) -> None:
+        register()
+        section = self.recipe.model
+        if self.section.precision != "auto":
+            section = section.model_copy(update={"dtype": self.section.precision})
+        base = load_base(Path(self.job.model_folder), section, self.device, attention=PACKED)
+        check_supported(base.config, self.section.sequence_length)
+        if self.section.gradient_checkpointing:
+            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            base.enable_input_require_grads()
+        self.adapted = attach_lora(base, self.recipe.method, self.section.seed)
+        speed_up(self.adapted)
+        self.dtype = base.dtype
+        self.parameters = {name: p for name, p in self.adapted.named_parameters() if p.requires_grad}
+        self.model = self.strategy.wrap(self.adapted)
+        self.optimizer = make_optimizer(self.parameters.values(), self.section)
+
+    def run(self) -> TrainResult:
+        """Resume from the newest checkpoint, or start; train to the end, to an early stop, or until told to stop."""
+        progress = self._resume()
+        with Journal(self.job, self.rank) as journal:
+            journal.start(progress, self.plan.total_steps, self._facts())
+            status = self._steps(progress, journal)
+            if self.rank == 0:
+                self._save(progress)
+            if status != "interrupted":
+                self._finish(progress)
+            return journal.end(self._result(status, progress))
+
+    def _resume(self) -> checkpoint.Progress:
+        path = checkpoint.latest(self.checkpoints)
+        identity = {**self.job.identity, "total_steps": self.plan.total_steps}
+        if path is None:
+            return checkpoint.Progress(identity=identity)
+        return checkpoint.load(path, self.parameters, self.optimizer, identity)
+
+    def _steps(self, progress: checkpoint.Progress, journal: Journal) -> str:
+        while progress.step < self.plan.total_steps:
+            began = time.perf_counter()
+            numbers, stop = self._step(progress.step)
+            progress.step += 1
+            progress.seconds += time.perf_counter() - began
+            progress.tokens += int(numbers["tokens"])
+            progress.label_tokens += int(numbers["label_tokens"])
+            journal.step(progress, numbers, time.perf_counter() - began)
+            last = progress.step == self.plan.total_steps
+            if last or progress.step % self.eval_every == 0:
+                self._evaluate(progress, journal)
+            patience = self.section.early_stopping.patience if self.section.early_stopping else None
+            if patience is not None and progress.stale_evaluations >= patience:
+                return "stopped_early"
+            if stop and not last:
+                return "interrupted"
+            due = progress.step % self.checkpoint_every == 0 or progress.best_step == progress.step
+            if self.rank == 0 and due and not last:
+                self._save(progress)
+        return "finished"
+
+    def _step(self, step: int) -> tuple[dict[str, float], bool]:
+        """One optimizer step: returns its numbers, and whether somebody asked the run to stop."""
+        rows = self.plan.rows(step)
+        weight = sum(float(self.train_rows[row].label_weights.sum()) for row in rows)
+        mine = share(rows, self.rank, self.world_size)
+        # A worker without rows still takes part in the sum of gradients, with a row that counts for nothing.
+        groups = micro_batches(mine or rows[:1], self.plan.num_tokens, self.section.micro_batch_tokens)
+        self.model.train()
+        total, tokens, labels = 0.0, 0, 0
+        for number, group in enumerate(groups):
+            last = number == len(groups) - 1
+            torch.manual_seed(_draw_seed(self.section.seed, step, group[0]))  # dropout: by row, not by worker
+            batch = self._batch(self.train_rows, group)
+            with self.strategy.accumulating(last):
+                loss = loss_sum(self.model, batch) / weight * (1.0 if mine else 0.0)
+                self.strategy.backward(loss, last)
+            if mine:
+                total += float(loss.detach())
+                tokens += batch.num_tokens
+                labels += len(batch.targets)
+        norm = self.strategy.clip(list(self.parameters.values()), self.section.max_grad_norm)
+        rate = learning_rate(step, self.plan.total_steps, self.section)
+        for group_ in self.optimizer.param_groups:
+            group_["lr"] = rate
+        asked = float(self.rank == 0 and (self.job.folder / STOP).exists())
+        total, tokens_, labels_, asked = self.strategy.sum([total, float(tokens), float(labels), asked])
+        self._refuse_nonsense(total, float(norm), step, rows)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        numbers = {"train_loss": total, "learning_rate": rate, "gradient_norm": float(norm)}
+        return {**numbers, "tokens": tokens_, "label_tokens": labels_}, asked > 0
+
+    def _refuse_nonsense(self, loss: float, norm: float, step: int, rows: list[int]) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        raise TrainError(
+            f"the loss is {loss} and the gradient norm {norm} at step {step + 1} (packed rows {rows[:8]})",
+            where="train.learning_rate",
+            fix="lower the learning rate, or train in float32; the last checkpoint is kept",
+        )
+
+    def _batch(self, rows: PackedRows, indices: list[int]) -> MicroBatch:
+        return MicroBatch.of([rows[index] for index in indices], self.device, self.dtype)
+
+    @torch.no_grad()
+    def _evaluate(self, progress: checkpoint.Progress, journal: Journal) -> None:
+        """The loss of the validation rows; notes whether it is the best so far."""
+        if not len(self.validation_rows) or progress.last_evaluation == progress.step:
+            return
+        began = time.perf_counter()
+        self.model.eval()
+        total, weight = 0.0, 0.0
+        mine = share(list(range(len(self.validation_rows))), self.rank, self.world_size)
+        for group in micro_batches(mine, self.validation_rows.num_tokens, self.section.micro_batch_tokens):
+            batch = self._batch(self.validation_rows, group)
+            total += float(loss_sum(self.adapted, batch))
+            weight += batch.label_weight
+        total, weight = self.strategy.sum([total, weight])
+        loss = total / weight
+        required = self.section.early_stopping.min_improvement if self.section.early_stopping else 0.0
+        if progress.best_loss is None or loss < progress.best_loss - required:
+            progress.best_loss, progress.best_step, progress.stale_evaluations = loss, progress.step, 0
+        else:
+            progress.stale_evaluations += 1
+        progress.last_evaluation = progress.step
+        journal.evaluation(progress, loss, time.perf_counter() - began)
+
+    def _save(self, progress: checkpoint.Progress) -> None:
+        checkpoint.save(self.checkpoints, progress, self.parameters, self.optimizer)
+        checkpoint.prune(self.checkpoints, self.section.keep_checkpoints, progress.best_step)
+
+    def _finish(self, progress: checkpoint.Progress) -> None:
+        """The best weights become the adapter."""
+        if progress.best_step is not None and progress.best_step != progress.step and self.rank == 0:
+            identity = progress.identity
+            best = checkpoint.at_step(self.checkpoints, progress.best_step)
+            checkpoint.load(best, self.parameters, self.optimizer, identity)
+        if self.rank == 0:
+            finish(self.adapted, self.job)
+
+    def _facts(self) -> dict[str, Any]:
+        trained = sum(p.numel() for p in self.parameters.values())
+        return {
+            "trained_parameters": trained,
+            "all_parameters": sum(p.numel() for p in self.adapted.parameters()),
+            "rows": len(self.train_rows),
+            "world_size": self.world_size,
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
+    def _result(self, status: str, progress: checkpoint.Progress) -> TrainResult:
+        facts = self._facts()
+        counted = {key: value for key, value in asdict(progress).items() if key in TrainResult.__dataclass_fields__}
+        return TrainResult(
+            status=status,
+            steps=progress.step,
+            total_steps=self.plan.total_steps,
+            trained_parameters=facts["trained_parameters"],
+            all_parameters=facts["all_parameters"],
+            **counted,
+        )
+
+
+def _draw_seed(seed: int, step: int, row: int) -> int:
+    return (seed * 1_000_003 + step) * 1_000_003 + row & 0x7FFF_FFFF_FFFF_FFFF
