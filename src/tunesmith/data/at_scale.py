@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tunesmith.data.example import BadRow, Origin
+
 if TYPE_CHECKING:
-    from tunesmith.data.prepare import Progress
     from tunesmith.data.render import Renderer
     from tunesmith.data.spool import Spool
+    from tunesmith.data.tokenise import Progress, Refusals
 
 ROWS_PER_FILE = 20_000
+BATCH = 1000
+COLUMNS = ["messages", "tools", "label", "file", "line"]
 
 
 class TokeniseBatch:
@@ -21,47 +28,88 @@ class TokeniseBatch:
         self.renderer = renderer
 
     def __call__(self, table: Any) -> Any:
-        """Columns messages, tools, label, file, line -> ids and spans; spans are flat triples of start, end, weight."""
+        """Columns of COLUMNS -> `ids`, `spans` (the bytes of an array of SPAN), and `what`, `fix` of refused rows.
+
+        A refused row comes back as a row and not as an exception: the caller names it as one process would.
+        """
         import pyarrow as pa
 
-        from tunesmith.data.prepare import refuse_bad
-        from tunesmith.data.spool import to_example
+        from tunesmith.data.spool import SPAN, to_example
 
-        rendered = refuse_bad(self.renderer([to_example(row) for row in table.to_pylist()]))
-        spans = [[number for span in row.spans for number in span] for row in rendered]
-        columns = {
-            "ids": pa.array([row.ids for row in rendered], pa.list_(pa.int32())),
-            "spans": pa.array(spans, pa.list_(pa.float64())),
-        }
-        return pa.table(columns)
+        columns: dict[str, list[Any]] = {name: [] for name in ("ids", "spans", "what", "fix")}
+        for row in self.renderer([to_example(row) for row in table.to_pylist()]):
+            bad = isinstance(row, BadRow)
+            columns["ids"].append([] if bad else row.ids)
+            columns["spans"].append(b"" if bad else np.array(row.spans, SPAN).tobytes())
+            columns["what"].append(row.what if bad else None)
+            columns["fix"].append(row.fix if bad else None)
+        types = {"ids": pa.large_list(pa.int32()), "spans": pa.binary(), "what": pa.string(), "fix": pa.string()}
+        made = {name: pa.array(columns[name], kind) for name, kind in types.items()}
+        return pa.table(made | {name: table.column(name) for name in ("file", "line")})
 
 
-def tokenise_rest(spool: Spool, renderer: Renderer, progress: Progress) -> None:
+def tokenise_rest(spool: Spool, renderer: Renderer, refused: Refusals, progress: Progress) -> None:
     """Tokenise the rows that were read but not tokenised yet, in order."""
     import ray
-    from ray.data import DataContext
-
-    from tunesmith.data.render import Rendered
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     folder = spool.folder / "rest"
     _write_files(spool, folder)
-    DataContext.get_current().execution_options.preserve_order = True
-    DataContext.get_current().enable_progress_bars = False
-    dataset = ray.data.read_parquet(str(folder), columns=["messages", "tools", "label", "file", "line"])
-    tokenised = dataset.map_batches(
-        TokeniseBatch, fn_constructor_args=(renderer,), batch_format="pyarrow", batch_size=1000, concurrency=(1, 1024)
+    with _ray_data():
+        # The files lie on this machine: reading stays here, and takes no CPU, as a head node may offer none.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        rows = ray.data.read_parquet(
+            str(folder), columns=COLUMNS, ray_remote_args={"scheduling_strategy": here, "num_cpus": 0}
+        )
+        tokenised = rows.map_batches(
+            TokeniseBatch,
+            fn_constructor_args=(renderer,),
+            batch_format="pyarrow",
+            batch_size=BATCH,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=1024),
+        )
+        for batch in tokenised.iter_batches(batch_format="pyarrow", batch_size=10 * BATCH):
+            _add(spool, batch, refused)
+            progress("tokenise", len(batch))
+
+
+def _add(spool: Spool, table: Any, refused: Refusals) -> None:
+    import pyarrow.compute as pc
+
+    from tunesmith.data.spool import SPAN
+
+    for row in table.filter(pc.is_valid(table.column("what"))).select(["file", "line", "what", "fix"]).to_pylist():
+        refused.add(BadRow(Origin(row["file"], row["line"]), row["what"], row["fix"]))
+    spans = table.column("spans")
+    spool.add_arrays(
+        pc.list_flatten(table.column("ids")).to_numpy(),
+        pc.list_value_length(table.column("ids")).to_numpy(),
+        np.frombuffer(b"".join(spans.to_pylist()), SPAN),
+        pc.binary_length(spans).to_numpy() // SPAN.itemsize,
     )
-    for batch in tokenised.iter_batches(batch_format="pyarrow", batch_size=10_000):
-        rows = zip(batch.column("ids").to_pylist(), batch.column("spans").to_pylist(), strict=True)
-        rendered = [
-            Rendered(ids, [(int(a), int(b), w) for a, b, w in zip(s[::3], s[1::3], s[2::3], strict=True)])
-            for ids, s in rows
-        ]
-        spool.add_tokens(rendered)
-        progress("tokenise", len(rendered))
 
 
-def _write_files(spool: Spool, folder: Any) -> None:
+@contextmanager
+def _ray_data() -> Iterator[None]:
+    """Ray, started here if nobody did, with rows kept in order; what was changed is put back."""
+    import ray
+    from ray.data import DataContext
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(include_dashboard=False, log_to_driver=False)
+    context = DataContext.get_current()
+    before = context.execution_options.preserve_order, context.enable_progress_bars
+    context.execution_options.preserve_order, context.enable_progress_bars = True, False
+    try:
+        yield
+    finally:
+        context.execution_options.preserve_order, context.enable_progress_bars = before
+        if started:
+            ray.shutdown()
+
+
+def _write_files(spool: Spool, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from tunesmith.data.example import Example
 from tunesmith.errors import DataError
-from tunesmith.store.durable import temporary_sibling
+from tunesmith.store.durable import sweep, temporary_sibling
 
 MANIFEST = "manifest.json"
-MAPPED_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,10 @@ def open_dataset(folder: Path) -> Dataset:
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"there is no dataset version in {folder}", fix="run `tunesmith data prepare RECIPE`")
-    return Dataset(folder, json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Dataset(folder, json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        raise DataError("the manifest is damaged", where=str(path), fix=f"remove {folder} and prepare again") from None
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,13 @@ class PackedRows:
 
         from tunesmith.data.shards import row_schema
 
+        sweep(self.mapped.parent)
         temporary = temporary_sibling(self.mapped)
         try:
             with pa.ipc.new_file(temporary, row_schema()) as writer:
-                for batch in _regrouped(pq.ParquetFile(path) for path in self.shards):
-                    writer.write_batch(batch)
+                for file in map(pq.ParquetFile, self.shards):
+                    for group in range(file.num_row_groups):
+                        writer.write_table(file.read_row_group(group).combine_chunks())
             temporary.replace(self.mapped)
         finally:
             temporary.unlink(missing_ok=True)
@@ -118,30 +122,22 @@ class PackedRows:
     def _lengths(self, column: str) -> np.ndarray:
         import pyarrow.compute as pc
 
-        batches = (self._file.get_batch(i) for i in range(self._file.num_record_batches))
-        lengths = [pc.list_value_length(batch.column(column)).to_numpy() for batch in batches]
+        lengths = [pc.list_value_length(batch.column(column)).to_numpy() for batch in self._batches()]
         return np.concatenate(lengths).astype(np.int64) if lengths else np.zeros(0, np.int64)
 
+    def _batches(self) -> Iterator[Any]:
+        return (self._file.get_batch(number) for number in range(self._file.num_record_batches))
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """(batches,) the number of the row behind the last one of each batch of the mapped file."""
+        return np.cumsum([len(batch) for batch in self._batches()], dtype=np.int64)
+
     def __getitem__(self, index: int) -> PackedRow:
-        batch = self._file.get_batch(index // MAPPED_ROWS)
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        number = int(np.searchsorted(self._ends, index, "right"))
+        batch = self._file.get_batch(number)
+        place = index - (int(self._ends[number - 1]) if number else 0)
         names = ("input_ids", "document_lengths", "label_positions", "label_weights")
-        return PackedRow(*(batch.column(name)[index % MAPPED_ROWS].values.to_numpy() for name in names))
-
-
-def _regrouped(files: Iterator[Any]) -> Iterator[Any]:
-    """Record batches of MAPPED_ROWS rows each but the last, so that a row's batch is known from its index."""
-    import pyarrow as pa
-
-    held: list[Any] = []
-    num_held = 0
-    for file in files:
-        for batch in file.iter_batches(batch_size=MAPPED_ROWS):
-            held.append(batch)
-            num_held += len(batch)
-            while num_held >= MAPPED_ROWS:
-                table = pa.Table.from_batches(held).combine_chunks()
-                yield table.slice(0, MAPPED_ROWS).combine_chunks().to_batches()[0]
-                held = table.slice(MAPPED_ROWS).to_batches()
-                num_held -= MAPPED_ROWS
-    if num_held:
-        yield pa.Table.from_batches(held).combine_chunks().to_batches()[0]
+        return PackedRow(*(batch.column(name)[place].values.to_numpy() for name in names))

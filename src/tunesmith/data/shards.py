@@ -12,6 +12,8 @@ from tunesmith.data.spool import Spool
 
 SHARD_TOKENS = 16_000_000
 GROUP_ROWS = 512
+GROUP_TOKENS = 1 << 20
+"""A row group holds this many tokens at most: very long rows must not fill the memory."""
 
 
 def row_schema() -> Any:
@@ -38,14 +40,15 @@ def write_shards(spool: Spool, rows: Sequence[np.ndarray], limit: int, folder: P
 
     counts = {"rows": len(rows), "examples": 0, "tokens": 0, "label_tokens": 0}
     writer, shard, tokens_in_shard = None, 0, 0
-    for start in range(0, len(rows), GROUP_ROWS):
-        table = _table(spool, rows[start : start + GROUP_ROWS], limit)
+    group_rows = max(1, min(GROUP_ROWS, GROUP_TOKENS // limit))
+    for start in range(0, len(rows), group_rows):
+        table = _table(spool, rows[start : start + group_rows], limit)
         if writer is None or tokens_in_shard > SHARD_TOKENS:
             if writer is not None:
                 writer.close()
             writer = pq.ParquetWriter(folder / f"{part}-{shard:05d}.parquet", table.schema, compression="zstd")
             shard, tokens_in_shard = shard + 1, 0
-        writer.write_table(table, row_group_size=GROUP_ROWS)
+        writer.write_table(table, row_group_size=group_rows)
         sizes = {
             name: len(table.column(name).chunk(0).flatten()) for name in ("examples", "input_ids", "label_positions")
         }
@@ -68,9 +71,8 @@ def _table(spool: Spool, rows: Sequence[np.ndarray], limit: int) -> Any:
     row_tokens = np.bincount(row_of, lengths, len(rows)).astype(np.int64)
     begins = np.cumsum(lengths) - lengths - (np.cumsum(row_tokens) - row_tokens)[row_of]  # of documents, in their row
 
-    first = np.searchsorted(spool.spans["row"], documents, "left")
-    num_spans = np.searchsorted(spool.spans["row"], documents, "right") - first
-    spans = spool.spans[_ranges(first, num_spans)]
+    num_spans = spool.num_spans[documents]
+    spans = spool.spans[_ranges(spool.span_starts[documents], num_spans)]
     owner = np.repeat(np.arange(len(documents)), num_spans)
     # A document's first token follows nothing, so it cannot be learnt: the token before it is another document's.
     start = np.maximum(spans["start"], 1)

@@ -1,12 +1,14 @@
 """What reading leaves on disk until the split is known: conversations, token ids, trained spans.
 
-Flat binary files beside an Arrow file, so that memory holds a batch and nothing that grows with the number of rows.
+Flat binary files beside an Arrow file, so that memory holds a batch and a few numbers a row.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,16 @@ from tunesmith.data.render import Rendered
 from tunesmith.data.split import PARTS
 
 UNASSIGNED = -1
-SPAN = np.dtype([("row", "<i8"), ("start", "<i4"), ("end", "<i4"), ("weight", "<f4")])
+SPAN = np.dtype([("start", "<i4"), ("end", "<i4"), ("weight", "<f4")])
+FILES = {"ids": "<i4", "lengths": "<i4", "spans": SPAN, "num_spans": "<i4", "keys": "<u8", "decided": "?"}
 
 
 class Spool:
     """Rows in the order they were read. Write first, `close`, then read.
 
-    After `close`: `lengths` (rows,) tokens of each conversation, `starts` (rows,) where its ids begin in `ids`, `spans`
-    the trained spans sorted by row, `given` (rows,) the part a row belongs to by its source or its own word.
+    After `close`, (rows,) each: `lengths` tokens of a conversation, `starts` where its ids begin in `ids`, `num_spans`
+    and `span_starts` its trained spans in `spans`, `given` the part of its source or the one it names, `decided`
+    whether it names one, `keys` a hash of what it says.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +40,7 @@ class Spool:
              ("file", pa.string()), ("line", pa.int64())]
         )  # fmt: skip
         self._examples = pa.ipc.new_file(folder / "examples.arrow", self.schema)
-        self._files = {name: (folder / name).open("wb") for name in ("ids", "lengths", "spans")}
+        self._files = {name: (folder / name).open("wb") for name in FILES}
         self._bad = (folder / "bad.jsonl").open("w", encoding="utf-8")
         self.num_rows = 0
         self.num_tokenised = 0
@@ -46,7 +50,7 @@ class Spool:
         """Append conversations; a row that names its own split counts there."""
         import pyarrow as pa
 
-        columns = [
+        columns: list[list[Any]] = [
             [PARTS.index(example.split or part) for example in examples],
             [dumps(example.messages) for example in examples],
             [dumps(example.tools) if example.tools else None for example in examples],
@@ -56,18 +60,23 @@ class Spool:
         ]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
         self._examples.write_batch(pa.record_batch(arrays, schema=self.schema))
+        keys = b"".join(map(_key, columns[1], columns[2]))
+        self._append("keys", np.frombuffer(keys, "<u8"))
+        self._append("decided", np.array([example.split is not None for example in examples], bool))
         self.num_rows += len(examples)
 
     def add_tokens(self, rendered: Sequence[Rendered]) -> None:
         """Append the token ids and spans of the next rows."""
-        ids = np.fromiter((token for row in rendered for token in row.ids), "<i4")
-        lengths = np.fromiter((len(row.ids) for row in rendered), "<i4", len(rendered))
-        spans = np.array(
-            [(self.num_tokenised + i, *span) for i, row in enumerate(rendered) for span in row.spans], dtype=SPAN
-        )
-        for name, array in (("ids", ids), ("lengths", lengths), ("spans", spans)):
-            self._files[name].write(array.tobytes())
-        self.num_tokenised += len(rendered)
+        self.add_arrays(*flat(rendered))
+
+    def add_arrays(self, ids: np.ndarray, lengths: np.ndarray, spans: np.ndarray, num_spans: np.ndarray) -> None:
+        """The same, already flat: `ids` (tokens,), `lengths` (rows,), `spans` (spans,) of SPAN, `num_spans` (rows,)."""
+        for name, array in (("ids", ids), ("lengths", lengths), ("spans", spans), ("num_spans", num_spans)):
+            self._append(name, array)
+        self.num_tokenised += len(lengths)
+
+    def _append(self, name: str, array: np.ndarray) -> None:
+        self._files[name].write(np.ascontiguousarray(array, FILES[name]).tobytes())
 
     def add_bad(self, rows: Sequence[BadRow], part: str) -> None:
         """Append rows that are no conversations."""
@@ -88,11 +97,12 @@ class Spool:
         """End the writing and map what was written."""
         for file in self._files.values():
             file.close()
-        self.lengths = _mapped(self.folder / "lengths", "<i4")
+        mapped = {name: _mapped(self.folder / name, dtype) for name, dtype in FILES.items()}
+        self.ids, self.lengths, self.spans = mapped["ids"], mapped["lengths"], mapped["spans"]
+        self.num_spans, self.keys, self.decided = mapped["num_spans"], mapped["keys"], mapped["decided"]
         self.starts = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
-        self.ids = _mapped(self.folder / "ids", "<i4")
-        self.spans = _mapped(self.folder / "spans", SPAN)
-        parts = [self._mapped.get_batch(i).column(0).to_numpy() for i in range(self._mapped.num_record_batches)]
+        self.span_starts = np.cumsum(self.num_spans, dtype=np.int64) - self.num_spans
+        parts = [batch.column(0).to_numpy() for batch in self.batches()]
         self.given = np.concatenate(parts) if parts else np.zeros(0, np.int8)
 
     def batches(self) -> Iterator[Any]:
@@ -110,16 +120,39 @@ class Spool:
                 if PARTS.index(record["part"]) == part:
                     yield BadRow(Origin(record["file"], record["line"]), record["what"], record["fix"])
 
+    def places(self, rows: np.ndarray) -> list[str]:
+        """File and line of some rows, ascending."""
+        places: list[str] = []
+        offset = 0
+        for batch in self.batches():
+            inside = np.sort(rows[(rows >= offset) & (rows < offset + len(batch))]) - offset
+            places += [f"{batch.column('file')[row]}:{batch.column('line')[row]}" for row in inside.tolist()]
+            offset += len(batch)
+        return places
+
     def label_numbers(self) -> np.ndarray | None:
         """(rows,) a small number for each label, in the order of their names; None when there are no labels."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        column = pa.chunked_array([batch.column(3) for batch in self.batches()], pa.string())
-        if column.null_count == len(column):
+        names: set[str | None] = set()
+        for batch in self.batches():
+            names.update(batch.column("label").unique().to_pylist())
+        known = pa.array(sorted(name for name in names if name is not None), pa.string())
+        if not len(known):
             return None
-        names = sorted(name for name in column.unique().to_pylist() if name is not None)
-        numbers = pa.compute.index_in(column, pa.array(names)).fill_null(len(names))
-        return np.asarray(numbers.combine_chunks()).astype(np.int64)
+        numbers = [pc.index_in(batch.column("label"), known).fill_null(len(known)) for batch in self.batches()]
+        return np.concatenate([chunk.to_numpy() for chunk in numbers]).astype(np.int64)
+
+
+def flat(rendered: Sequence[Rendered]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `Spool.add_arrays` takes: ids, lengths, spans, num_spans."""
+    return (
+        np.array(list(chain.from_iterable(row.ids for row in rendered)), "<i4"),
+        np.array([len(row.ids) for row in rendered], "<i4"),
+        np.array(list(chain.from_iterable(row.spans for row in rendered)), SPAN),
+        np.array([len(row.spans) for row in rendered], "<i4"),
+    )
 
 
 def to_example(row: dict[str, Any]) -> Example:
@@ -140,6 +173,10 @@ def loads(text: str) -> Any:
     import orjson
 
     return orjson.loads(text)
+
+
+def _key(messages: str, tools: str | None) -> bytes:
+    return hashlib.blake2b(f"{messages}\n{tools or ''}".encode(), digest_size=8).digest()
 
 
 def _equal(column: Any, value: int) -> Any:
