@@ -15,7 +15,10 @@ import torch.nn.functional as F
 from tunesmith.errors import ModelError
 
 PACKED = "tunesmith_packed"
-"""Name under which transformers finds this attention."""
+"""Name under which transformers finds the attention of training."""
+
+GROUPED = "tunesmith_grouped"
+"""Name of the attention for generation on a CPU: padded batches, keys shared by several heads are not copied."""
 
 SHORT = 512
 """Up to this length plain products beat torch's CPU flash kernel in bfloat16, whose backward pass is slow."""
@@ -89,22 +92,61 @@ def _by_document(tensor: torch.Tensor, documents: Documents) -> torch.Tensor:
     return rows.view(documents.count, documents.longest, *rows.shape[1:]).transpose(1, 2)
 
 
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of a padded batch under the mask that transformers makes for SDPA.
+
+    query (batch, heads, length, width), key and value (batch, shared heads, keys, width), mask (batch, 1, length, keys)
+    true where a query may look, or None for causal. Returns (batch, length, heads, width). On a CPU, torch's SDPA with
+    a mask would first copy each key head once for every query head that shares it.
+    """
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    length, keys = query.shape[2], key.shape[2]
+    if attention_mask is None:
+        past = keys - length
+        attention_mask = torch.ones(length, keys, dtype=torch.bool, device=query.device).tril(past)[None, None]
+    blocked = torch.zeros(attention_mask.shape, dtype=query.dtype, device=query.device)
+    # Not -inf: a padding query sees nothing, and a softmax over nothing is not a number.
+    blocked.masked_fill_(~attention_mask, torch.finfo(query.dtype).min)
+    mixed = _plain_attention(query * scale, key, value, blocked.unsqueeze(2))
+    return mixed.transpose(1, 2).contiguous(), None
+
+
 def _plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Attention as two products; the query heads that share a key head are one taller matrix."""
     count, heads, length, width = query.shape
-    shared = key.shape[1]
+    shared, keys = key.shape[1], key.shape[2]
     grouped = query.reshape(count, shared, heads // shared * length, width)
-    scores = torch.matmul(grouped, key.transpose(-1, -2)).view(count, shared, heads // shared, length, length)
+    scores = torch.matmul(grouped, key.transpose(-1, -2)).view(count, shared, heads // shared, length, keys)
     weights = torch.softmax(scores + mask, dim=-1)
-    return torch.matmul(weights.view(count, shared, -1, length), value).view(count, heads, length, width)
+    return torch.matmul(weights.view(count, shared, -1, keys), value).view(count, heads, length, width)
 
 
 def register() -> None:
-    """Make transformers know this attention, and that it needs no mask."""
+    """Make transformers know these attentions, and which masks they want."""
     from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
 
     AttentionInterface.register(PACKED, packed_attention)
     AttentionMaskInterface.register(PACKED, _no_mask)
+    AttentionInterface.register(GROUPED, grouped_attention)
+    AttentionMaskInterface.register(GROUPED, sdpa_mask)
+
+
+def for_generation(config: Any, device: torch.device) -> str:
+    """The attention to generate with: the grouped one where it is faster and computes the same, else torch's own."""
+    config = config.get_text_config()
+    special = ("attn_logit_softcapping", "sinks")
+    plain = config.model_type != "gpt_oss" and not any(getattr(config, name, None) for name in special)
+    return GROUPED if device.type == "cpu" and plain else "sdpa"
 
 
 def check_supported(config: Any, sequence_length: int) -> None:

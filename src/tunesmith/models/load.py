@@ -11,6 +11,7 @@ from tunesmith.recipe.model import ModelSection
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -78,6 +79,21 @@ def load_base(folder: Path, section: ModelSection, device: torch.device, attenti
             ) from error
     model.to(device).eval().requires_grad_(False)
     return model
+
+
+def load_tuned(folder: Path, section: ModelSection, adapter: Path, device: torch.device) -> PeftModel:
+    """The base with an adapter on it, to generate with. `disable_adapter()` gives the base back for a while.
+
+    Raises ModelError as `load_base` and `lora.load_adapter` do.
+    """
+    from transformers import AutoConfig
+
+    from tunesmith.models.attention import for_generation, register
+    from tunesmith.models.lora import load_adapter
+
+    register()
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=section.trust_remote_code)
+    return load_adapter(load_base(folder, section, device, for_generation(config, device)), adapter)
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
