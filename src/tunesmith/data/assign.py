@@ -40,8 +40,7 @@ def assign(plan: Preparation, spool: Spool, groups: np.ndarray) -> np.ndarray:
         raise DataError(
             "no row is left to learn from",
             where="data",
-            fix=f"of {spool.num_rows + spool.num_bad} rows {spool.num_bad} are malformed; `tunesmith data audit RECIPE` "
-            "shows why",
+            fix=f"{spool.num_bad} of {spool.num_rows + spool.num_bad} rows are malformed; run `tunesmith data audit`",
         )
     if plan.data.max_train_examples is not None and len(train) > plan.data.max_train_examples:
         drawn = draws(plan.data.split.seed, "max_train_examples", spool.keys[train])

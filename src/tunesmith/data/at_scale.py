@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,16 +52,13 @@ class TokeniseBatch:
 def tokenise_rest(spool: Spool, renderer: Renderer, refused: Refusals, progress: Progress) -> None:
     """Tokenise the rows that were read but not tokenised yet, in order."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     folder = spool.folder / "rest"
     _write_files(spool, folder)
     with _ray_data():
         # The files lie on this machine: reading stays here, and takes no CPU, as a head node may offer none.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        rows = ray.data.read_parquet(
-            str(folder), columns=COLUMNS, ray_remote_args={"scheduling_strategy": here, "num_cpus": 0}
-        )
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
+        rows = ray.data.read_parquet(str(folder), columns=COLUMNS, num_cpus=0, label_selector=here)
         tokenised = rows.map_batches(
             TokeniseBatch,
             fn_constructor_args=(renderer,),
@@ -97,6 +95,7 @@ def _ray_data() -> Iterator[None]:
 
     started = not ray.is_initialized()
     if started:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # left open, Ray may ask for a token that its workers lack
         ray.init(include_dashboard=False, log_to_driver=False)
     context = DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
