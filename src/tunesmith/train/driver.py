@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +13,8 @@ from typing import Any
 from tunesmith.errors import TrainError
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.store.durable import write_whole
-from tunesmith.train.job import ERROR, STOP, TrainJob
+from tunesmith.train.interrupts import interrupts
+from tunesmith.train.job import ERROR, TrainJob
 
 LOCAL_AUTH = "disabled"
 """A Ray started here listens on loopback for as long as the run; without this Ray 2.60 turns token auth on half-way."""
@@ -30,8 +29,7 @@ def run_on_ray(job: TrainJob, resources: ResourcesSection, cpus: int, gpus: int,
     """
     with connected(resources.workers * cpus, resources.workers * gpus) as ray:
         _refuse_unplaceable(ray.cluster_resources(), resources.workers, cpus, gpus)
-        for name in (STOP, ERROR):
-            (job.folder / name).unlink(missing_ok=True)
+        (job.folder / ERROR).unlink(missing_ok=True)
         trainer = _trainer(job, resources, cpus, gpus)
         failure = _wait(trainer.fit, job, watch)
     _raise_what_a_worker_found(job)
@@ -132,35 +130,13 @@ def _wait(fit: Callable[[], Any], job: TrainJob, watch: Callable[[], None]) -> B
             outcome.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
-    with _interrupts(job):
+    with interrupts(job):
         thread.start()
         while thread.is_alive():
             thread.join(0.3)
             watch()
     watch()
     return outcome[0] if outcome else None
-
-
-@contextmanager
-def _interrupts(job: TrainJob) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM becomes a wish the workers can read; the second is raised."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked: list[float] = []
-
-    def handle(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(time.monotonic())
-        (job.folder / STOP).touch()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _raise_what_a_worker_found(job: TrainJob) -> None:

@@ -1,4 +1,4 @@
-"""The live line of a run: step, loss, tokens per second, time left. Reads the run's events, wherever they are written."""
+"""The live line of a run: step, loss, tokens per second, time left; read from the run's events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunesmith.train.sinks import METRICS
 
 
 class Follower:
-    """Shows a run while it goes on. Call `look` from time to time; a terminal sees a bar, a log file a line an event."""
+    """Shows a run while it goes on. Call `look` from time to time; a terminal sees a bar, a log a line an event."""
 
     def __init__(self, job: TrainJob, console: Console) -> None:
         self.job, self.console = job, console

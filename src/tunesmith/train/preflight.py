@@ -85,7 +85,7 @@ def check_room(recipe: Recipe, model_folder: Path, home: Home, placement: Placem
     available = psutil.virtual_memory().available
     if needed > available and not os.environ.get("RAY_ADDRESS"):
         raise TrainError(
-            f"the weights, adapter and optimizer of {placement.workers} worker(s) need {needed / GIB:.1f} GiB of memory, "
+            f"weights, adapter and optimizer of {placement.workers} worker(s) need {needed / GIB:.1f} GiB of memory, "
             f"{available / GIB:.1f} GiB are available",
             where="model.source",
             fix="choose a smaller model, or fewer workers",

@@ -1,0 +1,44 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def recipe_arguments(function: F) -> F:
+    """RECIPE, --set, --json: what every verb that takes a recipe has."""
+    function = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+    function = click.option(
+        "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable."
+    )(function)
+    return click.argument("recipe", type=click.Path(path_type=Path))(function)
+
+
+def run_options(function: F) -> F:
+    """--dry-run and --in-process: what every verb that trains has."""
+    function = click.option(
+        "--in-process", is_flag=True, help="Train in this process, without Ray: one worker, for a look or a debugger."
+    )(function)
+    return click.option("--dry-run", is_flag=True, help="Check everything, prepare the data, say what would be run.")(
+        function
+    )
+
+
+def need_training_packages() -> None:
+    """Refuse on a slim install, which has neither torch nor ray. Raises TunesmithError with the mending command."""
+    from importlib.util import find_spec
+
+    from tunesmith.errors import TunesmithError
+
+    missing = [name for name in ("torch", "transformers", "peft", "pyarrow", "ray") if find_spec(name) is None]
+    if missing:
+        raise TunesmithError(
+            f"this needs {', '.join(missing)}, which the slim install does not have",
+            fix='pip install "tunesmith[train]"; `tunesmith doctor` shows what this machine has',
+        )

@@ -1,0 +1,55 @@
+"""`tunesmith train`: the adapter a recipe describes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from tunesmith.cli.options import need_training_packages, recipe_arguments, run_options
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@recipe_arguments
+@run_options
+def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool, in_process: bool) -> None:
+    """Train the adapter that RECIPE describes.
+
+    The same recipe, data and model are the same run: giving the command again resumes it, or finds it finished. Ctrl-C
+    writes a checkpoint and exits; a second Ctrl-C exits at once.
+
+    \b
+    Example:
+      tunesmith train recipe.yaml --dry-run
+      tunesmith train recipe.yaml --set train.learning_rate=1e-4
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from tunesmith.recipe.load import load_recipe
+    from tunesmith.store.home import find_home
+
+    loaded = load_recipe(recipe, overrides)
+    need_training_packages()
+    from tunesmith.train.run import plan_run, train
+
+    console = Console(stderr=True)
+    planned = plan_run(loaded, find_home(), console)
+    if dry_run:
+        click.echo(json.dumps(planned.to_json(), indent=2))
+        return
+    result = train(planned, console, in_process)
+    if as_json:
+        click.echo(json.dumps({**asdict(result), "adapter": str(planned.adapter)}, indent=2))
+        return
+    rate = result.tokens / result.seconds if result.seconds else 0.0
+    loss = (
+        f", validation loss {result.best_loss:.4f} at step {result.best_step}" if result.best_loss is not None else ""
+    )
+    click.echo(
+        f"{result.status} after {result.steps} steps, {result.seconds / 60:.1f} minutes, {rate:.0f} tokens/s{loss}"
+    )
+    click.echo(f"adapter: {planned.adapter}")
+    click.echo(f"next: tunesmith evaluate {recipe}")

@@ -1,0 +1,1 @@
+"""The whole way: prepare, train, evaluate, register."""

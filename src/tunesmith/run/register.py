@@ -1,0 +1,77 @@
+"""A finished, evaluated run as a version in the registry."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.evaluate.render import write_report
+from tunesmith.evaluate.result import EvaluationReport
+from tunesmith.recipe.fingerprint import fingerprint
+from tunesmith.registry.registry import Registry
+from tunesmith.registry.version import NewVersion, Version
+from tunesmith.store.home import Home
+from tunesmith.train.run import Planned
+
+
+def register(planned: Planned, report: EvaluationReport, folder: Path, home: Home) -> tuple[Version, EvaluationReport]:
+    """Register the adapter with its lineage and verdict; the report on disk then names the version.
+
+    The same adapter, recipe and verdict are the same version, however often this is called.
+    """
+    model = planned.ingredients.model
+    registry = Registry.open(home)
+    try:
+        version = registry.register(
+            NewVersion(
+                name=planned.recipe.name,
+                kind="adapter",
+                base_model=model.source,
+                base_revision=model.revision,
+                recipe_hash=fingerprint(planned.recipe),
+                recipe=planned.recipe.model_dump(mode="json"),
+                created_by=_user(),
+                dataset_version=planned.dataset.version,
+                run_id=planned.run_id,
+                report=_summary(report),
+                report_uri=str(folder / "report.json"),
+                verdict="passed" if report.passed else "failed",
+                reasons=tuple(f"{verdict.name}: {verdict.reason}" for verdict in report.verdicts),
+                metrics={result.name: result.value for result in report.contestant(report.tuned).results},
+            ),
+            planned.adapter,
+        )
+    finally:
+        registry.close()
+    named = report.registered_as(version.reference, f"tunesmith chat {version.reference}")
+    if named != report:
+        write_report(named, folder)
+    return version, named
+
+
+def _summary(report: EvaluationReport) -> dict[str, Any]:
+    """The figures of the report, without its texts."""
+    return {
+        "contestants": {one.name: {result.name: result.value for result in one.results} for one in report.contestants},
+        "best_prompt": report.best_prompt,
+        "comparisons": [
+            {
+                "metric": c.metric,
+                "baseline": c.baseline,
+                "difference": c.difference,
+                "low": c.low,
+                "high": c.high,
+                "p": c.p_value,
+            }
+            for c in report.comparisons
+        ],
+        "rows": len(report.rows),
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,192 @@
+"""A recipe's training from checks to adapter: the same recipe, data and model are the same run, resumed or skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.data.dataset import Dataset
+from tunesmith.data.prepare import prepare
+from tunesmith.errors import TrainError
+from tunesmith.recipe.fingerprint import fingerprint
+from tunesmith.store.durable import write_whole
+from tunesmith.train.follow import Follower
+from tunesmith.train.ingredients import Ingredients, ingredients
+from tunesmith.train.job import ADAPTER, TrainJob, TrainResult, read_result
+from tunesmith.train.preflight import Placement, check_room, check_writable, place
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tunesmith.recipe.load import LoadedRecipe
+    from tunesmith.recipe.schema import Recipe
+    from tunesmith.store.home import Home
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that has passed all checks and not started: what it learns from, on what, where it will lie."""
+
+    recipe: Recipe
+    ingredients: Ingredients
+    dataset: Dataset
+    placement: Placement
+    job: TrainJob
+    total_steps: int
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, which is its folder's."""
+        return self.job.folder.name
+
+    @property
+    def adapter(self) -> Path:
+        """Where the adapter is once the run has finished."""
+        return self.job.folder / ADAPTER
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--dry-run` prints."""
+        return {
+            "run_id": self.run_id,
+            "run_folder": str(self.job.folder),
+            "model": self.ingredients.model.to_json(),
+            "dataset_version": self.dataset.version,
+            "dataset_folder": str(self.dataset.folder),
+            "parts": {part: self.dataset.counts(part) for part in ("train", "validation", "test")},
+            "total_steps": self.total_steps,
+            "workers": self.placement.workers,
+            "cpus_per_worker": self.placement.cpus,
+            "gpus_per_worker": self.placement.gpus,
+        }
+
+
+def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
+    """Check everything that can be checked in seconds, prepare the data, and say what would be run.
+
+    Raises TunesmithError for the first thing that would make the run fail.
+    """
+    from tunesmith.train.batches import plan_batches
+
+    recipe = loaded.recipe
+    check_writable(home)
+    with console.status("finding the base model"):
+        found = ingredients(loaded, home)
+    for line in found.model.trail:
+        console.print(f"model: {line}", markup=False, highlight=False)
+    placement = place(recipe)
+    check_room(recipe, found.model.folder, home, placement)
+    dataset = _prepare(found, home, console)
+    identity = {
+        "model": found.model.revision,
+        "dataset": dataset.version,
+        "settings": _settings_hash(recipe),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    job = TrainJob(
+        recipe=recipe.model_dump(mode="json"),
+        run_folder=str(home.runs / f"{recipe.name}-{digest}"),
+        dataset_folder=str(dataset.folder),
+        model_folder=str(found.model.folder),
+        model_source=found.model.source,
+        identity=identity,
+        threads=placement.cpus,
+    )
+    steps = plan_batches(dataset.rows("train").num_tokens, recipe.train).total_steps
+    return Planned(recipe, found, dataset, placement, job, steps)
+
+
+def train(planned: Planned, console: Console, in_process: bool = False) -> TrainResult:
+    """Train, go on from the last checkpoint, or find the finished run.
+
+    On Ray Train, or in this process without Ray (`in_process`, one worker). Raises TrainError when the run was
+    interrupted: it can be resumed by the same call.
+    """
+    job = planned.job
+    if (result := read_result(job.folder)) is not None:
+        console.print(f"already trained: {planned.run_id}", markup=False, highlight=False)
+        return result
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with _only_one(job.folder):
+        write_whole(job.folder / "recipe.json", json.dumps(job.recipe, indent=2).encode())
+        with Follower(job, console) as follower:
+            if in_process:
+                _in_process(planned, follower)
+            else:
+                from tunesmith.train.driver import run_on_ray
+
+                run_on_ray(job, planned.recipe.resources, planned.placement.cpus, planned.placement.gpus, follower.look)
+    result = read_result(job.folder)
+    if result is None:
+        raise TrainError(
+            "the run was stopped before its end; its work is kept",
+            where=str(job.folder),
+            fix="give the same command again to go on from the last checkpoint",
+        )
+    return result
+
+
+def _in_process(planned: Planned, follower: Follower) -> None:
+    from threading import Event, Thread
+
+    from tunesmith.train.loop import Loop
+
+    if planned.placement.workers > 1:
+        raise TrainError("one process is one worker", where="resources.workers", fix="set it to 1, or train on Ray")
+    done = Event()
+
+    def watch() -> None:
+        while not done.wait(0.3):
+            follower.look()
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        from tunesmith.train.interrupts import interrupts
+
+        with interrupts(planned.job):
+            Loop(planned.job).run()
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _prepare(found: Ingredients, home: Home, console: Console) -> Dataset:
+    counts: dict[str, int] = {}
+    with console.status("reading rows") as status:
+
+        def progress(stage: str, rows: int) -> None:
+            counts[stage] = counts.get(stage, 0) + rows
+            status.update(f"data: {stage} {counts[stage]:,} rows")
+
+        dataset = prepare(found.preparation, home.datasets, progress)
+    sizes = ", ".join(f"{dataset.counts(part)['examples']:,} {part}" for part in ("train", "validation", "test"))
+    console.print(f"data: version {dataset.version}: {sizes} examples", markup=False, highlight=False)
+    return dataset
+
+
+def _settings_hash(recipe: Recipe) -> str:
+    """Of what decides the trained weights besides model and data. Resources and trackers do not."""
+    parts = [fingerprint(recipe.method), fingerprint(recipe.train), recipe.model.dtype, recipe.name]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TrainError(
+            "this run is going on in another process", where=str(folder), fix="wait for it, or stop it first"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
