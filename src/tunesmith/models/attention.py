@@ -1,7 +1,8 @@
 """Attention inside documents: several packed into one row, none sees another, nothing is spent on padding.
 
 A row is the documents of a micro-batch one after the other, without padding. Only the attention has to know where one
-ends: queries, keys and values are laid out as one document a batch entry, attend causally, and are put back in a row.
+ends: queries, keys and values are laid out as one document a batch entry, documents of similar length together, attend
+causally, and are put back in a row.
 """
 
 from __future__ import annotations
@@ -23,33 +24,76 @@ GROUPED = "tunesmith_grouped"
 SHORT = 512
 """Up to this length plain products beat torch's CPU flash kernel in bfloat16, whose backward pass is slow."""
 
+EXTRAS = ("softcap", "s_aux", "position_bias", "head_mask")
+"""What an attention layer of transformers may hand to its attention function and this one does not compute."""
+
 
 @dataclass(frozen=True)
-class Documents:
-    """Where the documents of a row lie.
+class Group:
+    """Documents of similar length. `gather` (count x longest,) takes row positions to batch entries of one document.
 
-    `gather` (documents x longest,) takes row positions to batch entries, padding repeats position 0; `scatter`
-    (tokens,) takes them back; `mask` (longest, longest) is 0 where a query may look and -inf elsewhere.
+    Where a document is shorter than the longest, position 0 of the row stands in; causal attention never looks there.
     """
 
     count: int
     longest: int
     gather: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Where the documents of a row lie.
+
+    Documents of similar length are computed together. `scatter` (tokens,) takes the results of all groups, one after
+    the other, back to the row. `mask` (longest, longest) of the groups that plain products are used for is 0 where a
+    query may look and -inf elsewhere; None when there is no such group.
+    """
+
+    groups: tuple[Group, ...]
     scatter: torch.Tensor
-    mask: torch.Tensor
+    mask: torch.Tensor | None
 
     @classmethod
     def of(cls, lengths: list[int], device: torch.device, dtype: torch.dtype) -> Documents:
         """Lay out documents of these lengths, in the order of the row."""
-        count, longest = len(lengths), max(lengths)
         sizes = torch.tensor(lengths)
         starts = torch.cumsum(sizes, 0) - sizes
-        column = torch.arange(longest)
-        inside = column < sizes[:, None]
-        gather = torch.where(inside, starts[:, None] + column, 0).flatten()
-        scatter = torch.arange(count * longest).view(count, longest)[inside]
-        mask = torch.full((longest, longest), float("-inf"), dtype=dtype).triu(1)
-        return cls(count, longest, gather.to(device), scatter.to(device), mask.to(device))
+        scatter = torch.empty(int(sizes.sum()), dtype=torch.long)
+        groups, offset, plain = [], 0, 0
+        for members in _similar(lengths, device):
+            longest = lengths[members[0]]
+            column = torch.arange(longest)
+            inside = column < sizes[members, None]
+            row = starts[members, None] + column
+            scatter[row[inside]] = offset + torch.arange(inside.numel()).view(inside.shape)[inside]
+            groups.append(Group(len(members), longest, torch.where(inside, row, 0).flatten().to(device)))
+            offset += inside.numel()
+            if _is_plain(longest, device):
+                plain = max(plain, longest)
+        # Only as large as needed: for documents of 32,000 tokens it would be 2 GB.
+        mask = torch.full((plain, plain), float("-inf"), dtype=dtype).triu(1).to(device) if plain else None
+        return cls(tuple(groups), scatter.to(device), mask)
+
+
+def _similar(lengths: list[int], device: torch.device) -> list[list[int]]:
+    """Indices of documents, longest first, in groups in which none is below half of the longest.
+
+    In one group, a long document among many short ones would make attention, and the memory it keeps for the backward
+    pass, grow with documents x longest^2.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        longest = lengths[groups[-1][0]] if groups else 0
+        alike = _is_plain(longest, device) == _is_plain(lengths[index], device)
+        if groups and alike and 2 * lengths[index] >= longest:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _is_plain(longest: int, device: torch.device) -> bool:
+    return device.type == "cpu" and longest <= SHORT
 
 
 def positions_of(lengths: list[int], device: torch.device) -> torch.Tensor:
@@ -66,7 +110,7 @@ def packed_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     documents: Documents | None = None,
-    **_: Any,
+    **_others: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each document; query (1, heads, tokens, width), key and value with their own heads.
 
@@ -74,22 +118,42 @@ def packed_attention(
     """
     if documents is None:
         raise ValueError("packed attention needs the row's documents")
+    _refuse_extras(_others)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    query, key, value = (_by_document(tensor, documents) for tensor in (query, key, value))
-    if query.device.type == "cpu" and documents.longest <= SHORT and not dropout:
-        mixed = _plain_attention(query * scale, key, value, documents.mask)
+    mixed = [_attend(query, key, value, group, documents.mask, dropout, scale) for group in documents.groups]
+    return torch.cat(mixed).index_select(0, documents.scatter).unsqueeze(0), None
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    group: Group,
+    mask: torch.Tensor | None,
+    dropout: float,
+    scale: float,
+) -> torch.Tensor:
+    """Attention of one group, (count x longest, heads, width)."""
+    query, key, value = (_by_document(tensor, group) for tensor in (query, key, value))
+    if mask is not None and _is_plain(group.longest, query.device) and not dropout:
+        mixed = _plain_attention(query * scale, key, value, mask[: group.longest, : group.longest])
     else:
         mixed = F.scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=True
         )
-    rows = mixed.transpose(1, 2).flatten(0, 1)
-    return rows.index_select(0, documents.scatter).unsqueeze(0), None
+    return mixed.transpose(1, 2).flatten(0, 1)
 
 
-def _by_document(tensor: torch.Tensor, documents: Documents) -> torch.Tensor:
-    """(1, heads, tokens, width) -> (documents, heads, longest, width)."""
-    rows = tensor[0].transpose(0, 1).index_select(0, documents.gather)
-    return rows.view(documents.count, documents.longest, *rows.shape[1:]).transpose(1, 2)
+def _by_document(tensor: torch.Tensor, group: Group) -> torch.Tensor:
+    """(1, heads, tokens, width) -> (count, heads, longest, width)."""
+    rows = tensor[0].transpose(0, 1).index_select(0, group.gather)
+    return rows.view(group.count, group.longest, *rows.shape[1:]).transpose(1, 2)
+
+
+def _refuse_extras(others: dict[str, Any]) -> None:
+    """An attention layer that hands over more than queries, keys and values computes something else than this does."""
+    if extra := sorted(name for name in EXTRAS if others.get(name) is not None):
+        raise ValueError(f"its attention uses {', '.join(extra)}")
 
 
 def grouped_attention(
@@ -142,11 +206,16 @@ def register() -> None:
 
 
 def for_generation(config: Any, device: torch.device) -> str:
-    """The attention to generate with: the grouped one where it is faster and computes the same, else torch's own."""
+    """The attention to generate with: the grouped one where it is faster and computes the same, else torch's own.
+
+    Attention with soft caps or sinks is the model's own affair: torch's SDPA would leave them out in silence.
+    """
     config = config.get_text_config()
-    special = ("attn_logit_softcapping", "sinks")
-    plain = config.model_type != "gpt_oss" and not any(getattr(config, name, None) for name in special)
-    return GROUPED if device.type == "cpu" and plain else "sdpa"
+    if config.model_type == "gpt_oss" or any(
+        getattr(config, name, None) for name in ("attn_logit_softcapping", "sinks")
+    ):
+        return "eager"
+    return GROUPED if device.type == "cpu" else "sdpa"
 
 
 def check_supported(config: Any, sequence_length: int) -> None:

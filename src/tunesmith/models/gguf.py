@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from tunesmith.errors import ModelError
-from tunesmith.store.durable import new_folder
+from tunesmith.store.durable import new_folder, sweep
 
 
 def converted(file: Path, cache: Path) -> tuple[Path, str]:
@@ -15,14 +15,20 @@ def converted(file: Path, cache: Path) -> tuple[Path, str]:
     The weights are saved in bfloat16, the precision that open models are published in. The folder is named by the
     file's hash, so a second call finds it. Raises ModelError when the file is not a GGUF model that transformers knows.
     """
-    with file.open("rb") as source:
-        if source.read(4) != b"GGUF":
-            raise ModelError(f"'{file.name}' is not a GGUF file", where="model.source", fix="check the download")
-        source.seek(0)
-        digest = hashlib.file_digest(source, "sha256").hexdigest()
+    try:
+        with file.open("rb") as source:
+            if source.read(4) != b"GGUF":
+                raise ModelError(f"'{file.name}' is not a GGUF file", where="model.source", fix="check the download")
+            source.seek(0)
+            digest = hashlib.file_digest(source, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(
+            f"'{file.name}' cannot be read ({error.strerror})", where="model.source", fix="check its permissions"
+        ) from error
     folder = cache / f"gguf-{digest[:16]}"
     if not folder.is_dir():
         with new_folder(folder) as unfinished:
+            sweep(cache)
             _convert(file, unfinished)
     return folder, f"sha256:{digest}"
 
@@ -37,11 +43,19 @@ def _convert(file: Path, target: Path) -> None:
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-        except (ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        except ImportError as error:
             raise ModelError(
-                f"'{file.name}' cannot be converted ({error})",
+                f"'{file.name}' needs a package that is not installed ({error})",
                 where="model.source",
-                fix="use the model's safetensors, or a GGUF of an architecture that transformers reads",
+                fix='pip install "tunesmith[train]"',
+            ) from error
+        # The reader trips over a damaged file in many ways, and each of them means the same.
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise ModelError(
+                f"'{file.name}' cannot be converted ({reason})",
+                where="model.source",
+                fix="check the download, use the model's safetensors, or a GGUF that transformers reads",
             ) from error
         # The weights are plain numbers now: without these three, save_pretrained would write them as quantised.
         model.hf_quantizer = None

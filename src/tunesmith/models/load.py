@@ -53,31 +53,49 @@ def load_tokenizer(folder: Path, section: ModelSection, start: Path) -> PreTrain
     return tokenizer
 
 
-def load_base(folder: Path, section: ModelSection, device: torch.device, attention: str = "sdpa") -> PreTrainedModel:
+def load_base(
+    folder: Path, section: ModelSection, device: torch.device, attention: str | None = None
+) -> PreTrainedModel:
     """The base weights, frozen, in evaluation mode, on `device`.
 
-    `attention` names an implementation known to transformers; training uses `models.attention.PACKED`. Raises
-    ModelError when the architecture is unknown or needs the author's code.
+    `attention` names an implementation known to transformers, by default the one to generate with; training uses
+    `models.attention.PACKED`. The author's sampling suggestions are set aside, so that answers are generated as the
+    recipe says. Raises ModelError when the architecture is unknown or needs the author's code, when weights are
+    missing, and when packed attention does not give what the model's own does.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
+    from tunesmith.models.attention import PACKED, for_generation, register
+    from tunesmith.models.probe import check_packed
+
+    register()
     with quiet_libraries():
+        config = _load_config(folder, section)
         try:
-            model = AutoModelForCausalLM.from_pretrained(
+            model, found = AutoModelForCausalLM.from_pretrained(
                 folder,
+                config=config,
                 dtype=choose_dtype(section.dtype, device),
-                attn_implementation=attention,
+                attn_implementation=attention or for_generation(config, device),
                 trust_remote_code=section.trust_remote_code,
                 use_safetensors=True,
-                low_cpu_mem_usage=True,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(
-                f"the base model cannot be loaded ({_first_line(error)})",
-                where="model.source",
-                fix="check the folder; a model that ships its own code needs model.trust_remote_code: true",
-            ) from error
+        # RuntimeError: tensors of another shape; Exception: safetensors has no class of its own for a damaged file.
+        except Exception as error:
+            raise _unloadable("the base model", error) from error
+    if missing := sorted(found["missing_keys"]):
+        # transformers would fill them with random numbers.
+        named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise ModelError(
+            f"the weights of {named} are missing",
+            where="model.source",
+            fix="fetch the model again: a part of its safetensors files is not there, or is of another architecture",
+        )
+    model.generation_config = GenerationConfig()
     model.to(device).eval().requires_grad_(False)
+    if attention == PACKED:
+        check_packed(model)
     return model
 
 
@@ -86,14 +104,26 @@ def load_tuned(folder: Path, section: ModelSection, adapter: Path, device: torch
 
     Raises ModelError as `load_base` and `lora.load_adapter` do.
     """
-    from transformers import AutoConfig
-
-    from tunesmith.models.attention import for_generation, register
     from tunesmith.models.lora import load_adapter
 
-    register()
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=section.trust_remote_code)
-    return load_adapter(load_base(folder, section, device, for_generation(config, device)), adapter)
+    return load_adapter(load_base(folder, section, device), adapter)
+
+
+def _load_config(folder: Path, section: ModelSection) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=section.trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable("the base model", error) from error
+
+
+def _unloadable(what: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{what} cannot be loaded ({_first_line(error)})",
+        where="model.source",
+        fix="check the folder; a model that ships its own code needs model.trust_remote_code: true",
+    )
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ModelError, did_you_mean
+from tunesmith.models.quiet import quiet_libraries
 from tunesmith.recipe.method import LoraMethod
+from tunesmith.store.file_system import without_secrets
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +27,9 @@ def attach_lora(model: PreTrainedModel, method: LoraMethod, seed: int) -> PeftMo
     Raises ModelError when a target names no linear layer.
     """
     import torch
-    from peft import LoraConfig, get_peft_model
+
+    with quiet_libraries():
+        from peft import LoraConfig, get_peft_model
 
     targets = method.targets if isinstance(method.targets, str) else list(method.targets)
     if not isinstance(targets, str):
@@ -52,14 +57,14 @@ def adapter_state(model: PeftModel) -> dict[str, torch.Tensor]:
 
 
 def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
-    """Write the two files that PEFT and vLLM load. The same adapter gives the same bytes; `base` is the source's name."""
+    """Write the two files that PEFT and vLLM load. The same adapter gives the same bytes; `base` names the source."""
     write_adapter(adapter_state(model), adapter_config(model, base), folder)
 
 
 def adapter_config(model: PeftModel, base: str) -> dict[str, Any]:
     """The adapter's configuration as PEFT writes it, with lists sorted and without paths of this machine."""
     config = model.peft_config["default"].to_dict()
-    config.update(base_model_name_or_path=base, inference_mode=True)
+    config.update(base_model_name_or_path=_without_path(base), inference_mode=True)
     return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
 
 
@@ -77,7 +82,7 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
 
     Raises ModelError when the files are missing or do not fit this base.
     """
-    from peft import PeftModel
+    from safetensors import SafetensorError
 
     from tunesmith.models.lora_linear import speed_up
 
@@ -85,30 +90,67 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         raise ModelError(
             f"there is no adapter in {folder}", fix="name a folder with adapter_config.json and its weights"
         )
-    try:
-        adapted = PeftModel.from_pretrained(model, folder, is_trainable=False)
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:300]
-        raise ModelError(
-            f"the adapter in {folder} does not fit this base model ({reason})",
-            fix="load it on the base it was trained on",
-        ) from error
-    adapted.to(model.dtype).eval().requires_grad_(False)
+    with quiet_libraries(), warnings.catch_warnings():
+        from peft import PeftModel
+
+        # What PEFT only warns of, tensors without a place and places without tensors, is refused below.
+        warnings.simplefilter("ignore")
+        try:
+            adapted = PeftModel.from_pretrained(model, folder, is_trainable=False, autocast_adapter_dtype=False)
+        except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+            raise _misfit(folder, str(error)) from error
+    _check_complete(adapted, folder)
+    adapted.eval().requires_grad_(False)
     speed_up(adapted)
     return adapted
 
 
+def _check_complete(model: PeftModel, folder: Path) -> None:
+    """Every tensor of the file has found its place and every place its tensor."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        stored = set(file.keys())
+    wanted = set(get_peft_model_state_dict(model))
+    if stray := sorted(stored - wanted):
+        raise _misfit(folder, f"the base has no place for {stray[0]}{_and_more(stray)}")
+    if missing := sorted(wanted - stored):
+        raise _misfit(folder, f"there is nothing for {missing[0]}{_and_more(missing)}")
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _misfit(folder: Path, reason: str) -> ModelError:
+    lines = reason.strip().splitlines() or ["no reason given"]
+    return ModelError(
+        f"the adapter in {folder} does not fit this base model ({lines[0][:300]})",
+        fix="load it on the base it was trained on",
+    )
+
+
 def _check_targets(model: PreTrainedModel, targets: list[str]) -> None:
+    """PEFT drops a target in silence as long as another one is found."""
     import torch
 
-    linear = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
     for target in targets:
-        if target.rsplit(".", 1)[-1] not in linear:
+        if not any(name == target or name.endswith(f".{target}") for name in linear):
             raise ModelError(
                 f"the model has no linear layer named '{target}'",
                 where="method.targets",
-                fix=did_you_mean(target, linear),
+                fix=did_you_mean(target, {name.rsplit(".", 1)[-1] for name in linear}),
             )
+
+
+def _without_path(source: str) -> str:
+    """A local folder or file by its last part, an object-store URL without its keys, anything else as it is."""
+    if "://" in source:
+        return without_secrets(source)
+    local = source.startswith((".", "/", "~")) or source.lower().endswith(".gguf")
+    return Path(source).name if local else source
 
 
 def _plain(value: Any) -> Any:

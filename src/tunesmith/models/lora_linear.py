@@ -2,7 +2,7 @@
 
 PEFT's layer converts its input to the adapter's float32 and keeps several copies for the backward pass. With a frozen
 base, no dropout and no DoRA the whole layer is y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ, whose gradients fit on a few lines; everything
-is multiplied in the type of the base, and the gradients of A and B are summed in float32.
+is multiplied in the type of the base, and the gradients of A and B are summed in the adapter's float32.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class LoraLinear(torch.autograd.Function):
         inner = F.linear(flat, low_a)
         out = F.linear(flat, weight, bias).addmm_(inner, low_b.t(), alpha=scale)
         ctx.save_for_backward(flat, inner, weight, low_a, low_b)
-        ctx.scale = scale
-        return out.view(*x.shape[:-1], -1)
+        ctx.scale, ctx.adapter_dtype = scale, a.dtype
+        return out.view(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
@@ -45,8 +45,8 @@ class LoraLinear(torch.autograd.Function):
         x_grad = None
         if ctx.needs_input_grad[0]:
             x_grad = (grad @ weight).addmm_(inner_grad, a, alpha=ctx.scale).view(shape)
-        a_grad = (inner_grad.t() @ x).float().mul_(ctx.scale)
-        b_grad = (grad.t() @ inner).float().mul_(ctx.scale)
+        a_grad = (inner_grad.t() @ x).to(ctx.adapter_dtype).mul_(ctx.scale)
+        b_grad = (grad.t() @ inner).to(ctx.adapter_dtype).mul_(ctx.scale)
         return x_grad, None, None, a_grad, b_grad, None
 
 
@@ -74,11 +74,13 @@ def _is_plain(layer: Any) -> bool:
 
 def _forward_of(layer: Any) -> Any:
     base, a, b = layer.get_base_layer(), layer.lora_A["default"], layer.lora_B["default"]
-    scale = float(layer.scaling["default"])
+    general = type(layer).forward
 
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        if layer.disable_adapters:
-            return base(x)
-        return LoraLinear.apply(x, base.weight, base.bias, a.weight, b.weight, scale)
+    def forward(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        # Switched off, merged, another adapter chosen, adapters by row: PEFT knows.
+        usual = not (layer.disable_adapters or layer.merged or args or kwargs)
+        if not usual or layer.active_adapter not in ("default", ["default"]):
+            return general(layer, x, *args, **kwargs)
+        return LoraLinear.apply(x, base.weight, base.bias, a.weight, b.weight, layer.scaling["default"])
 
     return forward

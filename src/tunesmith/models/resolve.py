@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import ModelError, did_you_mean
+from tunesmith.models.files import MODEL_FILES, content_revision, has_weights
 from tunesmith.models.short_names import SHORT_NAMES, ShortName
 from tunesmith.recipe.model import ModelSection
-
-WEIGHT_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
-"""What is fetched of a hub model. Pickled weights (`*.bin`, `*.pt`) are never loaded."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,13 @@ def resolve_model(section: ModelSection, start: Path, cache: Path) -> ResolvedMo
     """
     source = section.source
     if "://" in source:
+        _refuse_revision(section, "an object store")
         return _object_store(source, cache)
-    path = Path(source).expanduser()
-    path = path if path.is_absolute() else start / path
-    if path.exists():
+    path = _path(source, start)
+    if path is not None and path.exists():
+        _refuse_revision(section, "a folder or file")
         return _local(source, path, cache)
-    if source.endswith(".gguf") or source.startswith((".", "/", "~")):
+    if path is not None and (source.lower().endswith(".gguf") or source.startswith((".", "/", "~"))):
         raise ModelError(
             f"there is no model at '{source}'", where="model.source", fix=f"check the path; it was looked for at {path}"
         )
@@ -62,6 +61,32 @@ def resolve_model(section: ModelSection, start: Path, cache: Path) -> ResolvedMo
     )
 
 
+def _path(source: str, start: Path) -> Path | None:
+    """The path that the source would be, or None for what can be none."""
+    if not source.strip():
+        raise ModelError(
+            "the name of the base model is empty",
+            where="model.source",
+            fix="give a short name, a hub id (owner/name), a folder or a .gguf file",
+        )
+    try:
+        path = Path(source).expanduser()
+        path = path if path.is_absolute() else start / path
+        path.exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL character, a home of nobody, no permission
+        return None
+    return path
+
+
+def _refuse_revision(section: ModelSection, kind: str) -> None:
+    if section.revision is not None:
+        raise ModelError(
+            f"a revision is given, and '{section.source}' is {kind}: only models of the hub have revisions",
+            where="model.revision",
+            fix="leave it out; the hash of the content is recorded",
+        )
+
+
 def _object_store(source: str, cache: Path) -> ResolvedModel:
     from tunesmith.models.remote import fetch_folder
 
@@ -71,7 +96,7 @@ def _object_store(source: str, cache: Path) -> ResolvedModel:
 
 def _local(source: str, path: Path, cache: Path) -> ResolvedModel:
     if path.is_file():
-        if path.suffix != ".gguf":
+        if path.suffix.lower() != ".gguf":
             raise ModelError(
                 f"'{path.name}' is not a model",
                 where="model.source",
@@ -79,14 +104,14 @@ def _local(source: str, path: Path, cache: Path) -> ResolvedModel:
             )
         return _gguf(source, path, cache, [f"file {path}"])
     if (path / "config.json").is_file():
-        if not any(path.glob("*.safetensors")):
+        if not has_weights(file.name for file in path.iterdir()):
             raise ModelError(
                 f"the folder {path} has no .safetensors file",
                 where="model.source",
-                fix="save the model again with save_pretrained(..., safe_serialization=True); pickled weights are not read",
+                fix="save the model again with save_pretrained; pickled weights are not read",
             )
         return ResolvedModel(source, path.resolve(), content_revision(path), (f"folder {path}",))
-    files = sorted(path.glob("*.gguf"))
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".gguf")
     if len(files) == 1:
         return _gguf(source, files[0], cache, [f"folder {path} with one GGUF file"])
     what = f"holds {len(files)} GGUF files" if files else "holds neither config.json nor a GGUF file"
@@ -123,7 +148,7 @@ def _hub(
     )
 
     try:
-        folder = Path(snapshot_download(hub_id, revision=section.revision, allow_patterns=list(WEIGHT_FILES)))
+        folder = Path(snapshot_download(hub_id, revision=section.revision, allow_patterns=list(MODEL_FILES)))
     except RevisionNotFoundError:
         raise ModelError(
             f"'{hub_id}' has no revision '{section.revision}'",
@@ -143,12 +168,10 @@ def _hub(
             where="model.source",
             fix=f"check the network, or give a folder or .gguf file{offline}",
         ) from None
+    if not has_weights(file.name for file in folder.iterdir()):
+        raise ModelError(
+            f"'{hub_id}' has no .safetensors file",
+            where="model.source",
+            fix="choose a revision that has; pickled weights are not read",
+        )
     return ResolvedModel(source, folder, f"commit:{folder.name}", (*trail, f"hub {hub_id} at {folder.name}"))
-
-
-def content_revision(folder: Path) -> str:
-    """`sha256:` and the hash over the names and contents of a model folder's weights, config and tokenizer."""
-    from tunesmith.store.content import describe
-
-    files = {path.name: path for pattern in WEIGHT_FILES for path in folder.glob(pattern) if path.is_file()}
-    return f"sha256:{describe(files).content_hash}"

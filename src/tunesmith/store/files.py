@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 from tunesmith.errors import StoreError
 from tunesmith.store.content import Manifest, chunks, describe, digest, scan
 from tunesmith.store.durable import temporary_sibling
+from tunesmith.store.file_system import without_secrets
 from tunesmith.store.local_folder import LocalFolder
-from tunesmith.store.object_store import ObjectStore, without_secrets
+from tunesmith.store.object_store import ObjectStore
 
 
 class NotStored(StoreError):

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from tunesmith.errors import StoreError
 from tunesmith.store.content import Manifest, StoredFile, chunks, digest
+from tunesmith.store.file_system import ARROW_SCHEMES, file_system, without_secrets
 from tunesmith.store.local_folder import FILES, MANIFEST, Opener, check_copy
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
-
-ARROW_SCHEMES = ("s3", "gs", "gcs")
-"""Served by pyarrow, which training needs anyway; every other scheme by the fsspec driver of that name."""
 
 
 class ObjectStore:
@@ -20,7 +18,7 @@ class ObjectStore:
 
     def __init__(self, location: str) -> None:
         self.location = without_secrets(location)
-        self._files, self._prefix = _file_system(location, self.location)
+        self._files, self._prefix = _connect(location, self.location)
 
     def uri(self, content_hash: str) -> str:
         """Where the artefact lies, without the secrets of the location."""
@@ -77,20 +75,13 @@ class ObjectStore:
         return "/".join((self._prefix, *parts))
 
 
-def without_secrets(location: str) -> str:
-    """The URL without user, keys and options: `s3://KEY:SECRET@bucket/prefix?region=x` -> `s3://bucket/prefix`."""
-    scheme, separator, rest = location.partition("://")
-    if not separator:
-        return location
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2].rstrip('/')}"
-
-
-def _file_system(location: str, shown: str) -> tuple[AbstractFileSystem, str]:
+def _connect(location: str, shown: str) -> tuple[AbstractFileSystem, str]:
     scheme = location.partition("://")[0]
     if "::" in location:
         raise StoreError("chained URLs are not supported", where=shown, fix="write one URL, such as s3://bucket/prefix")
     try:
-        return _arrow(location) if scheme in ARROW_SCHEMES else _fsspec(location)
+        files, prefix = file_system(location, options=True)
+        return files, prefix.rstrip("/")
     except ImportError as error:
         needed = 'pip install "tunesmith[train]"' if scheme in ARROW_SCHEMES else f"install it: {error}"
         raise StoreError(f"the driver for {scheme[:20]}:// is not installed", where=shown, fix=needed) from error
@@ -102,19 +93,3 @@ def _file_system(location: str, shown: str) -> tuple[AbstractFileSystem, str]:
             where=shown,
             fix="set TUNESMITH_ARTIFACTS to a folder or to a URL such as s3://bucket/prefix",
         ) from None
-
-
-def _arrow(location: str) -> tuple[AbstractFileSystem, str]:
-    from fsspec.implementations.arrow import ArrowFSWrapper
-    from pyarrow.fs import FileSystem
-
-    file_system, prefix = FileSystem.from_uri(location)
-    # Not from fsspec's cache of instances: it would keep every connection, and its keys, for as long as the process.
-    return ArrowFSWrapper(file_system, skip_instance_cache=True), prefix.rstrip("/")
-
-
-def _fsspec(location: str) -> tuple[AbstractFileSystem, str]:
-    from fsspec.core import url_to_fs
-
-    file_system, prefix = url_to_fs(location)
-    return file_system, str(prefix).rstrip("/")

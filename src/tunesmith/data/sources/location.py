@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from tunesmith.errors import DataError
+from tunesmith.store.file_system import file_system
 
 URL = re.compile(r"^([a-z][a-z0-9+.-]*)(?:::|://)", re.IGNORECASE)
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 GLOB_CHARACTERS = re.compile(r"[*?\[]")
-OBJECT_STORES = ("s3", "gs", "gcs")
 BUFFER_BYTES = 1 << 20
 
 
@@ -100,40 +100,15 @@ def _find_remote(url: str) -> list[File]:
 
 
 def _open_filesystem(url: str) -> tuple[Any, str]:
-    """Return an fsspec filesystem and the path inside it; S3 and GCS go through pyarrow and need no further package."""
-    scheme, _, rest = url.partition("://")
     try:
-        if scheme.lower() in OBJECT_STORES and "::" not in url:
-            return _open_object_store(scheme.lower(), rest)
-        from fsspec.core import url_to_fs
-
-        filesystem, path = url_to_fs(url)
-        return filesystem, str(path)
+        return file_system(url)
     except ImportError as error:
+        scheme = url.partition("://")[0]
         raise DataError(
             f"{scheme}:// needs a package that is not installed ({error})", where=shown(url), fix="install that package"
         ) from error
     except (OSError, ValueError) as error:
         raise _unreadable(shown(url), error) from error
-
-
-def _open_object_store(scheme: str, rest: str) -> tuple[Any, str]:
-    from fsspec.implementations.arrow import ArrowFSWrapper
-    from pyarrow.fs import FileSystem
-
-    class Arrow(ArrowFSWrapper):  # type: ignore[misc]
-        """The wrapper for paths that are never URLs: it would cut a name at its `?` or `#`."""
-
-        cachable = False
-
-        @classmethod
-        def _strip_protocol(cls, path: Any) -> Any:
-            return path
-
-    bucket, _, key = rest.partition("/")
-    # The key is kept out of the URI: pyarrow would read `%20` and `?` in it as escapes and options.
-    store, root = FileSystem.from_uri(f"{scheme.replace('gcs', 'gs')}://{bucket}")
-    return Arrow(store), f"{root}/{key}"
 
 
 def _kind(filesystem: Any, path: str) -> str | None:
