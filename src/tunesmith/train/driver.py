@@ -67,6 +67,7 @@ def connected(cpus: int, gpus: int) -> Iterator[Any]:
     os.environ.setdefault("RAY_AUTH_MODE", LOCAL_AUTH)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # by default workers yield to everything else on the machine
     import ray
 
     if ray.is_initialized():

@@ -73,7 +73,8 @@ class Follower:
         resumed = f", going on after step {event['step']}" if event["step"] else ""
         self.console.print(
             f"training {event['trained_parameters']:,} of {event['all_parameters']:,} parameters ({share:.1%}) on "
-            f"{event['world_size']} worker(s), {event['device']}, {event['dtype']}: {total} steps{resumed}"
+            f"{event['world_size']} worker(s), {event['device']}, {event['dtype']}: {total} steps{resumed}",
+            soft_wrap=True,
         )
 
     def _step(self, event: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def place(recipe: Recipe) -> Placement:
     gpus = resources.gpus_per_worker if resources.gpus_per_worker is not None else int(here >= resources.workers)
     if gpus and not remote and here < resources.workers * gpus:
         raise TrainError(
-            f"{resources.workers * gpus} GPUs are asked for, this machine has {here}",
+            f"{resources.workers * gpus} GPU(s) are asked for, this machine has {here}",
             where="resources.gpus_per_worker",
             fix="set resources.gpus_per_worker: 0, or name a cluster with RAY_ADDRESS",
         )
@@ -42,11 +42,21 @@ def place(recipe: Recipe) -> Placement:
     cpus = resources.cpus_per_worker or (1 if gpus else max(1, cores // resources.workers))
     if not remote and cpus * resources.workers > max(cores, resources.workers):
         raise TrainError(
-            f"{resources.workers} workers of {cpus} cores are asked for, this machine has {cores}",
+            f"{resources.workers} worker(s) of {cpus} cores are asked for, this machine has {cores}",
             where="resources.cpus_per_worker",
             fix=f"set it to {max(1, cores // resources.workers)} or leave it out",
         )
     return Placement(resources.workers, cpus, gpus)
+
+
+def check_attention(model_folder: Path, recipe: Recipe) -> None:
+    """Refuse an architecture whose attention the loop does not reproduce. Raises ModelError."""
+    from transformers import AutoConfig
+
+    from tunesmith.models.attention import check_supported
+
+    config = AutoConfig.from_pretrained(model_folder, trust_remote_code=recipe.model.trust_remote_code)
+    check_supported(config, recipe.train.sequence_length)
 
 
 def check_writable(home: Home) -> None:

@@ -18,7 +18,7 @@ from tunesmith.store.durable import write_whole
 from tunesmith.train.follow import Follower
 from tunesmith.train.ingredients import Ingredients, ingredients
 from tunesmith.train.job import ADAPTER, TrainJob, TrainResult, read_result
-from tunesmith.train.preflight import Placement, check_room, check_writable, place
+from tunesmith.train.preflight import Placement, check_attention, check_room, check_writable, place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +77,8 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
     with console.status("finding the base model"):
         found = ingredients(loaded, home)
     for line in found.model.trail:
-        console.print(f"model: {line}", markup=False, highlight=False)
+        console.print(f"model: {line}", markup=False, highlight=False, soft_wrap=True)
+    check_attention(found.model.folder, recipe)
     placement = place(recipe)
     check_room(recipe, found.model.folder, home, placement)
     dataset = _prepare(found, home, console)
@@ -108,7 +109,7 @@ def train(planned: Planned, console: Console, in_process: bool = False) -> Train
     """
     job = planned.job
     if (result := read_result(job.folder)) is not None:
-        console.print(f"already trained: {planned.run_id}", markup=False, highlight=False)
+        console.print(f"already trained: {planned.run_id}", markup=False, highlight=False, soft_wrap=True)
         return result
     job.folder.mkdir(parents=True, exist_ok=True)
     with _only_one(job.folder):
@@ -165,7 +166,7 @@ def _prepare(found: Ingredients, home: Home, console: Console) -> Dataset:
 
         dataset = prepare(found.preparation, home.datasets, progress)
     sizes = ", ".join(f"{dataset.counts(part)['examples']:,} {part}" for part in ("train", "validation", "test"))
-    console.print(f"data: version {dataset.version}: {sizes} examples", markup=False, highlight=False)
+    console.print(f"data: version {dataset.version}: {sizes} examples", markup=False, highlight=False, soft_wrap=True)
     return dataset
 
 
