@@ -89,8 +89,8 @@ def _make(plan: Preparation, sources: list[dict[str, str]], version: str, target
     with new_folder(target) as unfinished, tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as scratch:
         spool = tokenise(plan, Path(scratch), progress)
         check_lengths(plan, spool)
-        audit, groups = _audit(plan, spool, unfinished, progress)
-        manifest = _write(plan, spool, groups, unfinished, progress)
+        audit, groups = audit_spool(plan, spool, unfinished, progress)
+        manifest = write_parts(plan, spool, groups, unfinished, progress)
         head = {"format": FORMAT, "version": version[:16], "model": plan.model, "sources": sources}
         findings = {finding.code: finding.count for finding in audit.findings}
         text = json.dumps(head | manifest | {"findings": findings}, indent=2) + "\n"
@@ -100,7 +100,7 @@ def _make(plan: Preparation, sources: list[dict[str, str]], version: str, target
                 sync_file(file.fileno())
 
 
-def _audit(plan: Preparation, spool: Spool, folder: Path, progress: Progress) -> tuple[Any, np.ndarray]:
+def audit_spool(plan: Preparation, spool: Spool, folder: Path, progress: Progress) -> tuple[Any, np.ndarray]:
     """The report, written beside the shards, and (rows,) the index of each row's first near-duplicate."""
     from tunesmith.data.audit import audit
     from tunesmith.data.audit.page import to_html
@@ -111,7 +111,7 @@ def _audit(plan: Preparation, spool: Spool, folder: Path, progress: Progress) ->
         plan.data.audit,
         sequence_length=plan.sequence_length,
         num_tokens=lambda examples: list(islice(lengths, len(examples))),
-        special_tokens=[token for token in plan.renderer.tokenizer.all_special_tokens if len(token) > 1],
+        special_tokens=plan.renderer.special_tokens,
         malformed_path=folder / "malformed.jsonl",
         progress=lambda rows: progress("audit", rows),
     )
@@ -140,7 +140,9 @@ def _lengths_by_part(spool: Spool) -> Iterator[int]:
             yield from spool.lengths[rows[start : start + BATCH]].tolist()
 
 
-def _write(plan: Preparation, spool: Spool, groups: np.ndarray, folder: Path, progress: Progress) -> dict[str, Any]:
+def write_parts(
+    plan: Preparation, spool: Spool, groups: np.ndarray, folder: Path, progress: Progress
+) -> dict[str, Any]:
     """Write shards and examples of every part; returns what the manifest says about them."""
     from tunesmith.store.content import describe
 

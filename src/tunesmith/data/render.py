@@ -88,6 +88,15 @@ class Renderer:
                 results[place] = rendered
         return results  # type: ignore[return-value]
 
+    def count(self, examples: Sequence[Example]) -> list[int]:
+        """Tokens of each conversation; 0 where it cannot be trained on."""
+        return [len(row.ids) if isinstance(row, Rendered) else 0 for row in self(examples)]
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """Texts that stand for something other than themselves, such as `<|im_end|>`: the audit looks for them."""
+        return [token for token in self.tokenizer.all_special_tokens if len(token) > 1]
+
     def _tokenise_pieces(self, texts: list[tuple[int, str, list[Turn]]]) -> list[Rendered | None]:
         """None stands for a conversation with an answer that does not end."""
         cut = [self._cut(text, turns) for _, text, turns in texts]

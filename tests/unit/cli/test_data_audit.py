@@ -59,7 +59,7 @@ def test_a_recipe_with_its_own_test_rows_and_gate(folder: Path) -> None:
     write_rows(folder / "train.jsonl", "one", "two", "three")
     write_rows(folder / "test.jsonl", "two", "four")
     (folder / "recipe.yaml").write_text(
-        "name: demo\nmodel: {source: smollm2-135m-instruct}\ndata: {train: train.jsonl, test: test.jsonl}\n"
+        "name: demo\nmodel: {source: ./none}\ndata: {train: train.jsonl, test: test.jsonl}\n"
     )
     result = run("recipe.yaml")
     assert isinstance(result.exception, GateFailed)
