@@ -52,7 +52,7 @@ def adapter_state(model: PeftModel) -> dict[str, torch.Tensor]:
     """The adapter's tensors under PEFT's names, on the CPU, in float32, sorted by name."""
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(model)
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: state[name].detach().to("cpu").contiguous() for name in sorted(state)}
 
 
@@ -112,7 +112,7 @@ def _check_complete(model: PeftModel, folder: Path) -> None:
 
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         stored = set(file.keys())
-    wanted = set(get_peft_model_state_dict(model))
+    wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if stray := sorted(stored - wanted):
         raise _misfit(folder, f"the base has no place for {stray[0]}{_and_more(stray)}")
     if missing := sorted(wanted - stored):
