@@ -3,68 +3,87 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
+from bisect import bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 
+from tunesmith.errors import TrainError
 from tunesmith.recipe.train import TrainSection
 
 
-@dataclass(frozen=True)
 class BatchPlan:
     """The order of the data over a whole run.
 
-    `num_tokens` has the size of each row in tokens. Every epoch goes through the rows in an order of its own; a global
-    batch is `batch_size` rows, or as many as reach `batch_tokens`. The last batch of an epoch may be smaller.
+    `num_tokens` (rows,) has the size of each row in tokens. Every epoch goes through the rows in an order of its own; a
+    global batch is `batch_size` rows, or as many as reach `batch_tokens`. The last batch of an epoch may be smaller.
     """
 
-    num_tokens: tuple[int, ...]
-    batch_size: int
-    batch_tokens: int | None
-    seed: int
-    total_steps: int
+    def __init__(
+        self, num_tokens: np.ndarray, batch_size: int, batch_tokens: int | None, seed: int, total_steps: int = 0
+    ) -> None:
+        self.num_tokens = np.asarray(num_tokens, np.int64)
+        self.batch_size, self.batch_tokens, self.seed = batch_size, batch_tokens, seed
+        self.total_steps = total_steps
+        self._first_steps = [0]  # of each epoch, and of the one behind the last known
+        self._laid_out: tuple[int, list[np.ndarray]] = (-1, [])
 
     def rows(self, step: int) -> list[int]:
         """The rows of a step, counted from 0."""
-        epoch = 0
-        while step >= len(batches := self._epoch(epoch)):
-            step -= len(batches)
-            epoch += 1
-        return batches[step]
+        while step >= self._first_steps[-1]:
+            self.num_steps(len(self._first_steps) - 1)
+        epoch = bisect_right(self._first_steps, step) - 1
+        rows: list[int] = self._batches(epoch)[step - self._first_steps[epoch]].tolist()
+        return rows
 
-    def _epoch(self, epoch: int) -> list[list[int]]:
-        return _batches(self.num_tokens, self.batch_size, self.batch_tokens, self.seed, epoch)
+    def num_steps(self, epoch: int) -> int:
+        """Optimizer steps of an epoch, counted from 0."""
+        while len(self._first_steps) <= epoch + 1:
+            next_epoch = len(self._first_steps) - 1
+            # With a number of rows every epoch has as many steps; with a number of tokens that depends on the order.
+            num = len(self._batches(next_epoch)) if self.batch_tokens else -(-len(self.num_tokens) // self.batch_size)
+            self._first_steps.append(self._first_steps[-1] + num)
+        return self._first_steps[epoch + 1] - self._first_steps[epoch]
 
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        """The epoch's rows in its order, cut into batches; the last epoch asked for is kept."""
+        if self._laid_out[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch, 0x6F72]).permutation(len(self.num_tokens))
+            self._laid_out = (epoch, np.split(order, self._cuts(order)))
+        return self._laid_out[1]
 
-@lru_cache(maxsize=4)
-def _batches(
-    num_tokens: tuple[int, ...], batch_size: int, batch_tokens: int | None, seed: int, epoch: int
-) -> list[list[int]]:
-    order = np.random.default_rng([seed, epoch, 0x6F72]).permutation(len(num_tokens)).tolist()
-    if batch_tokens is None:
-        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    batches: list[list[int]] = [[]]
-    filled = 0
-    for row in order:
-        if filled >= batch_tokens:
-            batches.append([])
-            filled = 0
-        batches[-1].append(row)
-        filled += num_tokens[row]
-    return batches
+    def _cuts(self, order: np.ndarray) -> list[int]:
+        """Where in the order a new batch begins, except the first."""
+        if self.batch_tokens is None:
+            return list(range(self.batch_size, len(order), self.batch_size))
+        filled = np.cumsum(self.num_tokens[order])
+        cuts: list[int] = []
+        before = 0
+        while (cut := int(np.searchsorted(filled, before + self.batch_tokens)) + 1) < len(order):
+            cuts.append(cut)
+            before = int(filled[cut - 1])
+        return cuts
 
 
 def plan_batches(num_tokens: np.ndarray, section: TrainSection) -> BatchPlan:
-    """Lay out the steps of a run over rows of these sizes."""
-    sizes = tuple(num_tokens.tolist())
-    plan = BatchPlan(sizes, section.batch_size, section.batch_tokens, section.seed, 0)
-    whole, part = int(section.epochs), section.epochs - int(section.epochs)
-    total = sum(len(plan._epoch(epoch)) for epoch in range(whole))
-    total += math.ceil(part * len(plan._epoch(whole))) if part else 0
-    if section.max_steps is not None:
-        total = min(total, section.max_steps)
-    return BatchPlan(sizes, section.batch_size, section.batch_tokens, section.seed, max(total, 1))
+    """Lay out the steps of a run over rows of these sizes. Raises TrainError when there are no rows."""
+    if not len(num_tokens):
+        raise TrainError(
+            "the training part of the dataset has no rows",
+            where="data.train",
+            fix="add rows, or leave more of them to training in data.split",
+        )
+    plan = BatchPlan(num_tokens, section.batch_size, section.batch_tokens, section.seed)
+    limit = math.inf if section.max_steps is None else section.max_steps
+    if limit == math.inf and not math.isfinite(section.epochs):
+        raise TrainError("the run would never end", where="train.epochs", fix="give a number, or set train.max_steps")
+    total, epoch, left = 0, 0, float(section.epochs)
+    while left > 0 and total < limit:
+        # Rounded, because 1.1 epochs leave 0.10000000000000009 of one.
+        total += math.ceil(round(min(left, 1.0) * plan.num_steps(epoch), 6))
+        epoch, left = epoch + 1, round(left - 1.0, 9)
+    plan.total_steps = max(1, int(min(total, limit)))
+    return plan
 
 
 def share(rows: list[int], rank: int, world_size: int) -> list[int]:
@@ -72,7 +91,7 @@ def share(rows: list[int], rank: int, world_size: int) -> list[int]:
     return rows[rank::world_size]
 
 
-def micro_batches(rows: list[int], num_tokens: tuple[int, ...] | np.ndarray, limit: int) -> list[list[int]]:
+def micro_batches(rows: list[int], num_tokens: Sequence[int] | np.ndarray, limit: int) -> list[list[int]]:
     """Consecutive rows that go through the model together: at most `limit` tokens, or one row that is longer."""
     groups: list[list[int]] = []
     filled = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
-from tunesmith.models.lora import save_adapter
-from tunesmith.store.durable import new_folder
+from tunesmith.errors import TrainError
+from tunesmith.models.lora import adapter_state, save_adapter
+from tunesmith.store.durable import new_folder, sync_file, temporary_sibling
 from tunesmith.train.job import ADAPTER, TrainJob
 
 if TYPE_CHECKING:
@@ -13,8 +15,23 @@ if TYPE_CHECKING:
 
 
 def finish(model: PeftModel, job: TrainJob) -> None:
-    """Write the adapter into the run's folder, whole or not at all."""
+    """Write the adapter into the run's folder, whole or not at all, in place of one that an earlier attempt left.
+
+    Raises TrainError when the adapter does nothing: its B matrices begin at zero, and then training left them there.
+    """
+    if not any(bool(tensor.any()) for name, tensor in adapter_state(model).items() if "lora_B" in name):
+        raise TrainError(
+            "training has changed nothing: the adapter is as it was at the start",
+            where="train.learning_rate",
+            fix="raise it, or train.epochs; the rate reached is in the run's metrics.jsonl",
+        )
     target = job.folder / ADAPTER
-    if not target.is_dir():
-        with new_folder(target) as unfinished:
-            save_adapter(model, unfinished, job.model_source)
+    if target.is_dir():
+        before = temporary_sibling(target)
+        target.rename(before)
+        shutil.rmtree(before, ignore_errors=True)
+    with new_folder(target) as unfinished:
+        save_adapter(model, unfinished, job.model_source)
+        for path in unfinished.iterdir():
+            with path.open("rb") as file:
+                sync_file(file.fileno())

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.errors import TrainError
 from tunesmith.recipe.schema import Recipe
 
 CHECKPOINTS = "checkpoints"
@@ -38,7 +39,10 @@ class TrainJob:
 
     def load_recipe(self) -> Recipe:
         """The recipe, validated again."""
-        return Recipe.model_validate(self.recipe)
+        section = dict(self.recipe["train"])
+        if section.get("batch_tokens") is not None:
+            section.pop("batch_size", None)  # a whole dump names its default too, which reads as both being asked for
+        return Recipe.model_validate({**self.recipe, "train": section})
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -71,6 +75,13 @@ class TrainResult:
 
 
 def read_result(folder: Path) -> TrainResult | None:
-    """The result of a run, or None when it has not ended."""
+    """The result of a run, or None when it has not ended. Raises TrainError when it cannot be read."""
     path = folder / RESULT
-    return TrainResult(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    try:
+        return TrainResult(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainError(
+            f"the run's result cannot be read ({error})",
+            where=str(path),
+            fix="remove it and give the same command again: the last checkpoint has everything else",
+        ) from error

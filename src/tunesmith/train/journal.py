@@ -18,6 +18,7 @@ class Journal:
 
     def __init__(self, job: TrainJob, rank: int) -> None:
         self.job, self.active = job, rank == 0
+        self.status = "failed"
         if self.active:
             self.lines = JsonLines(job.folder)
             self.mirrors = Mirrors(job.load_recipe(), job.folder.name, lambda text: self._write("warning", text=text))
@@ -29,7 +30,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.active:
-            self.mirrors.close()
+            self.mirrors.close(self.status)
             self.lines.close()
 
     def _write(self, event: str, **values: Any) -> None:
@@ -56,6 +57,7 @@ class Journal:
 
     def end(self, result: TrainResult) -> TrainResult:
         """The run has ended; its result is written when there is an adapter."""
+        self.status = result.status
         if self.active:
             self._write("end", step=result.steps, status=result.status)
             if result.finished:

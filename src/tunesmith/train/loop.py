@@ -13,12 +13,13 @@ import torch
 from tunesmith.data.dataset import PackedRows, open_dataset
 from tunesmith.errors import TrainError
 from tunesmith.models.attention import PACKED, check_supported, register
-from tunesmith.models.load import choose_device, choose_dtype, load_base
+from tunesmith.models.load import choose_device, load_base
 from tunesmith.models.lora import attach_lora
 from tunesmith.models.lora_linear import speed_up
 from tunesmith.recipe.schema import Recipe
-from tunesmith.train import checkpoint
+from tunesmith.train import checkpoint, refuse
 from tunesmith.train.batches import BatchPlan, micro_batches, plan_batches, share
+from tunesmith.train.chance import draws, seed_draws
 from tunesmith.train.finish import finish
 from tunesmith.train.forward import MicroBatch, loss_sum
 from tunesmith.train.job import CHECKPOINTS, STOP, TrainJob, TrainResult
@@ -39,10 +40,11 @@ class Loop:
         self.section = self.recipe.train
         torch.set_num_threads(job.threads)
         self.device = choose_device()
-        self.dtype = choose_dtype(self.section.precision, self.device)
         dataset = open_dataset(Path(job.dataset_folder))
         self.train_rows, self.validation_rows = dataset.rows("train"), dataset.rows("validation")
+        refuse.ignored_settings(self.recipe, len(self.validation_rows))
         self.plan: BatchPlan = plan_batches(self.train_rows.num_tokens, self.section)
+        refuse.rows(self.train_rows, self.validation_rows, dataset.folder)
         self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoint_every = self.section.checkpoint_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoints = job.folder / CHECKPOINTS
@@ -56,18 +58,32 @@ class Loop:
             section = section.model_copy(update={"dtype": self.section.precision})
         base = load_base(Path(self.job.model_folder), section, self.device, attention=PACKED)
         check_supported(base.config, self.section.sequence_length)
+        refuse.long(self.train_rows, self.section.sequence_length, base.config)
         if self.section.gradient_checkpointing:
             base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            base.enable_input_require_grads()
+        self.num_known_tokens = base.get_input_embeddings().num_embeddings
         self.adapted = attach_lora(base, self.recipe.method, self.section.seed)
         speed_up(self.adapted)
         self.dtype = base.dtype
         self.parameters = {name: p for name, p in self.adapted.named_parameters() if p.requires_grad}
+        refuse.no_parameters(len(self.parameters))
+        # A dropout mask is drawn for a row, so that it depends on neither the workers nor the size of micro-batches.
+        self.micro_batch_tokens = 1 if draws(self.adapted) else self.section.micro_batch_tokens
         self.model = self.strategy.wrap(self.adapted)
         self.optimizer = make_optimizer(self.parameters.values(), self.section)
 
     def run(self) -> TrainResult:
         """Resume from the newest checkpoint, or start; train to the end, to an early stop, or until told to stop."""
+        try:
+            return self._run()
+        except OSError as error:
+            raise TrainError(
+                f"the run cannot read or write its files ({error.strerror or error})",
+                where=str(error.filename or self.job.folder),
+                fix="free space or mend the permissions, then give the same command again: the last checkpoint is kept",
+            ) from error
+
+    def _run(self) -> TrainResult:
         progress = self._resume()
         with Journal(self.job, self.rank) as journal:
             journal.start(progress, self.plan.total_steps, self._facts())
@@ -79,29 +95,42 @@ class Loop:
             return journal.end(self._result(status, progress))
 
     def _resume(self) -> checkpoint.Progress:
+        if self.rank == 0:
+            checkpoint.clean(self.checkpoints)
+            checkpoint.clean(self.job.folder)
         path = checkpoint.latest(self.checkpoints)
         identity = {**self.job.identity, "total_steps": self.plan.total_steps}
-        if path is None:
-            return checkpoint.Progress(identity=identity)
-        return checkpoint.load(path, self.parameters, self.optimizer, identity)
+        progress = checkpoint.Progress(identity=identity)
+        if path is not None:
+            progress = checkpoint.load(path, self.parameters, self.optimizer, identity)
+        first = self.strategy.sum([float(progress.step) if self.rank == 0 else 0.0])[0]
+        if self.strategy.sum([float(progress.step != first)])[0]:
+            raise TrainError(
+                f"the workers do not see the same checkpoints: one is at step {progress.step}, the first at {first:g}",
+                where=str(self.checkpoints),
+                fix="put TUNESMITH_HOME on storage that all nodes share",
+            )
+        return progress
 
     def _steps(self, progress: checkpoint.Progress, journal: Journal) -> str:
         while progress.step < self.plan.total_steps:
+            # Asked before a step, so that a run resumed after its early stop stops again.
+            if self.section.early_stopping and progress.stale_evaluations >= self.section.early_stopping.patience:
+                return "stopped_early"
             began = time.perf_counter()
             numbers, stop = self._step(progress.step)
             progress.step += 1
-            progress.seconds += time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            progress.seconds += seconds
             progress.tokens += int(numbers["tokens"])
             progress.label_tokens += int(numbers["label_tokens"])
-            journal.step(progress, numbers, time.perf_counter() - began)
+            journal.step(progress, numbers, seconds)
             last = progress.step == self.plan.total_steps
-            if last or progress.step % self.eval_every == 0:
+            if len(self.validation_rows) and (last or progress.step % self.eval_every == 0):
                 self._evaluate(progress, journal)
-            patience = self.section.early_stopping.patience if self.section.early_stopping else None
-            if patience is not None and progress.stale_evaluations >= patience:
-                return "stopped_early"
             if stop and not last:
                 return "interrupted"
+            # The best is saved at once: it is what the adapter is made of.
             due = progress.step % self.checkpoint_every == 0 or progress.best_step == progress.step
             if self.rank == 0 and due and not last:
                 self._save(progress)
@@ -111,52 +140,65 @@ class Loop:
         """One optimizer step: returns its numbers, and whether somebody asked the run to stop."""
         rows = self.plan.rows(step)
         weight = sum(float(self.train_rows[row].label_weights.sum()) for row in rows)
+        refuse.no_label(weight, f"step {step + 1}", rows)
+        loss, tokens, labels = self._gradients(step, rows, weight)
+        norm = float(self.strategy.clip(list(self.parameters.values()), self.section.max_grad_norm))
+        rate = learning_rate(step, self.plan.total_steps, self.section)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        asked = float(self.rank == 0 and (self.job.folder / STOP).exists())
+        loss, tokens, labels, asked = self.strategy.sum([loss, tokens, labels, asked])
+        refuse.nonsense(loss, norm, step + 1, rows)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        numbers = {"train_loss": loss, "learning_rate": rate, "gradient_norm": norm}
+        return {**numbers, "tokens": tokens, "label_tokens": labels}, asked > 0
+
+    def _gradients(self, step: int, rows: list[int], weight: float) -> tuple[float, float, float]:
+        """Forward and backward passes of this worker's rows; returns its share of the loss, its tokens and labels.
+
+        Afterwards every parameter holds the gradient of the whole batch, of all workers.
+        """
         mine = share(rows, self.rank, self.world_size)
         # A worker without rows still takes part in the sum of gradients, with a row that counts for nothing.
-        groups = micro_batches(mine or rows[:1], self.plan.num_tokens, self.section.micro_batch_tokens)
+        groups = micro_batches(mine or rows[:1], self.plan.num_tokens, self.micro_batch_tokens)
         self.model.train()
-        total, tokens, labels = 0.0, 0, 0
+        losses, tokens, labels = [], 0, 0
         for number, group in enumerate(groups):
             last = number == len(groups) - 1
-            torch.manual_seed(_draw_seed(self.section.seed, step, group[0]))  # dropout: by row, not by worker
+            seed_draws(self.section.seed, step, group[0])  # for dropout, where there is any
             batch = self._batch(self.train_rows, group)
             with self.strategy.accumulating(last):
                 loss = loss_sum(self.model, batch) / weight * (1.0 if mine else 0.0)
                 self.strategy.backward(loss, last)
+            losses.append(loss.detach())
             if mine:
-                total += float(loss.detach())
                 tokens += batch.num_tokens
                 labels += len(batch.targets)
-        norm = self.strategy.clip(list(self.parameters.values()), self.section.max_grad_norm)
-        rate = learning_rate(step, self.plan.total_steps, self.section)
-        for group_ in self.optimizer.param_groups:
-            group_["lr"] = rate
-        asked = float(self.rank == 0 and (self.job.folder / STOP).exists())
-        total, tokens_, labels_, asked = self.strategy.sum([total, float(tokens), float(labels), asked])
-        self._refuse_nonsense(total, float(norm), step, rows)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        numbers = {"train_loss": total, "learning_rate": rate, "gradient_norm": float(norm)}
-        return {**numbers, "tokens": tokens_, "label_tokens": labels_}, asked > 0
-
-    def _refuse_nonsense(self, loss: float, norm: float, step: int, rows: list[int]) -> None:
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        raise TrainError(
-            f"the loss is {loss} and the gradient norm {norm} at step {step + 1} (packed rows {rows[:8]})",
-            where="train.learning_rate",
-            fix="lower the learning rate, or train in float32; the last checkpoint is kept",
-        )
+        return float(torch.stack(losses).double().sum()), float(tokens), float(labels)
 
     def _batch(self, rows: PackedRows, indices: list[int]) -> MicroBatch:
-        return MicroBatch.of([rows[index] for index in indices], self.device, self.dtype)
+        chosen = [rows[index] for index in indices]
+        refuse.unknown_tokens(chosen, self.num_known_tokens)
+        return MicroBatch.of(chosen, self.device, self.dtype)
+
+    def _evaluate(self, progress: checkpoint.Progress, journal: Journal) -> None:
+        """Note the validation loss, whether it is the lowest so far, and whether it falls as early stopping asks."""
+        began = time.perf_counter()
+        loss = self._validation_loss()
+        refuse.nonsense_evaluation(loss, progress.step)
+        if progress.best_loss is None or loss < progress.best_loss:
+            progress.best_loss, progress.best_step = loss, progress.step
+        required = self.section.early_stopping.min_improvement if self.section.early_stopping else 0.0
+        if progress.loss_to_beat is None or loss < progress.loss_to_beat - required:
+            progress.loss_to_beat, progress.stale_evaluations = loss, 0
+        else:
+            progress.stale_evaluations += 1
+        journal.evaluation(progress, loss, time.perf_counter() - began)
 
     @torch.no_grad()
-    def _evaluate(self, progress: checkpoint.Progress, journal: Journal) -> None:
-        """The loss of the validation rows; notes whether it is the best so far."""
-        if not len(self.validation_rows) or progress.last_evaluation == progress.step:
-            return
-        began = time.perf_counter()
+    def _validation_loss(self) -> float:
+        """Mean over the learnt tokens of the validation rows, in nats."""
         self.model.eval()
         total, weight = 0.0, 0.0
         mine = share(list(range(len(self.validation_rows))), self.rank, self.world_size)
@@ -165,14 +207,8 @@ class Loop:
             total += float(loss_sum(self.adapted, batch))
             weight += batch.label_weight
         total, weight = self.strategy.sum([total, weight])
-        loss = total / weight
-        required = self.section.early_stopping.min_improvement if self.section.early_stopping else 0.0
-        if progress.best_loss is None or loss < progress.best_loss - required:
-            progress.best_loss, progress.best_step, progress.stale_evaluations = loss, progress.step, 0
-        else:
-            progress.stale_evaluations += 1
-        progress.last_evaluation = progress.step
-        journal.evaluation(progress, loss, time.perf_counter() - began)
+        refuse.no_label(weight, "the validation rows", mine)
+        return total / weight
 
     def _save(self, progress: checkpoint.Progress) -> None:
         checkpoint.save(self.checkpoints, progress, self.parameters, self.optimizer)
@@ -209,7 +245,3 @@ class Loop:
             all_parameters=facts["all_parameters"],
             **counted,
         )
-
-
-def _draw_seed(seed: int, step: int, row: int) -> int:
-    return (seed * 1_000_003 + step) * 1_000_003 + row & 0x7FFF_FFFF_FFFF_FFFF

@@ -7,11 +7,21 @@ from collections.abc import Iterable
 
 import torch
 
+from tunesmith.errors import TrainError
 from tunesmith.recipe.train import TrainSection
 
 
 def make_optimizer(parameters: Iterable[torch.nn.Parameter], section: TrainSection) -> torch.optim.AdamW:
-    """AdamW over the trained parameters, in torch's fused form, which it has for CPU and CUDA."""
+    """AdamW over the trained parameters, in torch's fused form, which it has for CPU and CUDA.
+
+    Raises TrainError for decay rates outside [0, 1).
+    """
+    if not all(0 <= beta < 1 for beta in section.betas):
+        raise TrainError(
+            f"AdamW's decay rates are {list(section.betas)}",
+            where="train.betas",
+            fix="write two numbers from 0 up to, but not including, 1, such as [0.9, 0.999]",
+        )
     return torch.optim.AdamW(
         list(parameters),
         lr=section.learning_rate,
@@ -22,9 +32,12 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], section: TrainSecti
 
 
 def learning_rate(step: int, total_steps: int, section: TrainSection) -> float:
-    """The rate of a step counted from 0: a straight rise over the warm-up, then the schedule, which ends near zero.
+    """The rate of a step counted from 0: a straight rise over the warm-up, then the schedule.
 
-    Cosine as in Loshchilov & Hutter 2016, arXiv:1608.03983, without restarts.
+    Of w warm-up steps the first has 1/(w+1) of the peak, so that none is spent at rate 0; step w has the peak. From
+    there on the rates are those of `transformers.get_cosine_schedule_with_warmup(num_warmup_steps=w)`: the rate would
+    reach zero at step `total_steps`, one behind the last. Cosine as in Loshchilov & Hutter 2016, arXiv:1608.03983,
+    without restarts.
     """
     warmup = num_warmup_steps(total_steps, section)
     if step < warmup:

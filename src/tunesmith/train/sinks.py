@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from tunesmith.recipe.schema import Recipe
 
 METRICS = "metrics.jsonl"
+MLFLOW_TAG = "tunesmith.run"
 
 
 class Sink(Protocol):
@@ -19,8 +21,8 @@ class Sink(Protocol):
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Take the numbers of a step."""
 
-    def close(self) -> None:
-        """Send what is left."""
+    def close(self, status: str) -> None:
+        """Send what is left; `status` is that of the result, or `failed`."""
 
 
 class JsonLines:
@@ -28,7 +30,7 @@ class JsonLines:
 
     def __init__(self, folder: Path) -> None:
         path = folder / METRICS
-        cut = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        cut = _is_cut(path)
         self.file = path.open("a", encoding="utf-8", buffering=1)
         if cut:  # the last attempt died in the middle of a line
             self.file.write("\n")
@@ -42,6 +44,14 @@ class JsonLines:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
+
+
+def _is_cut(path: Path) -> bool:
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
@@ -62,9 +72,14 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 
 
 class Mlflow:
-    """Mirror to an MLflow server."""
+    """Mirror to an MLflow server: one MLflow run for a run, however often it is resumed."""
+
+    package = 'pip install "tunesmith[track]"'
 
     def __init__(self, recipe: Recipe, run_id: str) -> None:
+        # MLflow's own defaults wait four minutes for a server that does not answer.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow.tracking import MlflowClient
 
         section = recipe.tracking.mlflow
@@ -72,23 +87,30 @@ class Mlflow:
         self.client = MlflowClient(section.tracking_uri)
         experiment = self.client.get_experiment_by_name(section.experiment)
         number = experiment.experiment_id if experiment else self.client.create_experiment(section.experiment)
-        self.run = self.client.create_run(number, run_name=run_id).info.run_id
-        self.client.log_param(self.run, "recipe", recipe.name)
+        earlier = self.client.search_runs([number], f"tags.`{MLFLOW_TAG}` = '{run_id}'", max_results=1)
+        if earlier:
+            self.run = earlier[0].info.run_id
+            self.client.update_run(self.run, status="RUNNING")
+        else:
+            self.run = self.client.create_run(number, run_name=run_id, tags={MLFLOW_TAG: run_id}).info.run_id
+            self.client.log_param(self.run, "recipe", recipe.name)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Send the numbers of a step."""
         from mlflow.entities import Metric
 
-        batch = [Metric(key, value, 0, step) for key, value in values.items()]
-        self.client.log_batch(self.run, metrics=batch)
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run, metrics=[Metric(key, value, now, step) for key, value in values.items()])
 
-    def close(self) -> None:
-        """Mark the run as finished."""
-        self.client.set_terminated(self.run)
+    def close(self, status: str) -> None:
+        """Mark the run as ended."""
+        self.client.set_terminated(self.run, {"failed": "FAILED", "interrupted": "KILLED"}.get(status, "FINISHED"))
 
 
 class Wandb:
     """Mirror to Weights & Biases."""
+
+    package = "pip install wandb"
 
     def __init__(self, recipe: Recipe, run_id: str) -> None:
         import wandb
@@ -101,12 +123,12 @@ class Wandb:
         """Send the numbers of a step."""
         self.run.log(dict(values), step=step)
 
-    def close(self) -> None:
+    def close(self, status: str) -> None:
         """Upload what is left."""
-        self.run.finish()
+        self.run.finish(exit_code=int(status == "failed"))
 
 
-SINKS: dict[str, Callable[[Recipe, str], Sink]] = {"mlflow": Mlflow, "wandb": Wandb}
+SINKS: dict[str, type[Mlflow] | type[Wandb]] = {"mlflow": Mlflow, "wandb": Wandb}
 """Key of the recipe's `tracking` section -> tracker."""
 
 
@@ -125,14 +147,17 @@ class Mirrors:
         for name, sink in list(self.sinks.items()):
             self._guard(name, lambda sink=sink: sink.log(step, values))
 
-    def close(self) -> None:
+    def close(self, status: str) -> None:
         """End every tracker that still works."""
         for name, sink in list(self.sinks.items()):
-            self._guard(name, sink.close)
+            self._guard(name, lambda sink=sink: sink.close(status))
 
     def _guard(self, name: str, action: Callable[[], Any]) -> None:
         try:
             action()
-        except Exception as error:  # a tracker may raise anything, and none of it may stop the run
+        except (Exception, SystemExit) as error:  # a tracker may raise anything, and none of it may stop the run
             self.sinks.pop(name, None)
-            self.warn(f"tracking.{name} does not work and is left out from here on: {type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            if isinstance(error, ImportError):
+                reason = f"a package is missing ({error}); {SINKS[name].package}"
+            self.warn(f"tracking.{name} does not work and is left out from here on: {reason}")
