@@ -7,8 +7,10 @@ Both ends come from renderings, not from searching for the content: a template m
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
+
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
 from tunesmith.data.example import Example, Message
 from tunesmith.errors import DataError
@@ -63,8 +65,6 @@ class ChatTemplate:
 
         Raises DataError when the template refuses the conversation, with the template's own words.
         """
-        from jinja2.exceptions import TemplateError, TemplateSyntaxError
-
         source = self.sources.get("tool_use", self.sources["default"]) if tools else self.sources["default"]
         try:
             text = _compiled(source).render(
@@ -185,10 +185,14 @@ def _shared_start(first: str, second: str) -> int:
     return low
 
 
+@cache
 def _compiled(source: str) -> Any:
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
-    return _compile_jinja_template(source)  # remembers what it compiled
+    template = _compile_jinja_template(source)
+    # jinja2 copies the globals for each rendering; of a plain dict that takes a tenth of the time.
+    template.globals = dict(template.globals)
+    return template
 
 
 def _shown(message: Message) -> Any:
