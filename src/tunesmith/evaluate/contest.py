@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.data.example import BadRow, Example, Message
 from tunesmith.data.render import Renderer
+from tunesmith.data.template import ChatTemplate
 from tunesmith.errors import EvaluationError
 from tunesmith.evaluate.answers import Answer, Contestant, ContestantKind, TestRow
 from tunesmith.evaluate.generate import generate
 from tunesmith.evaluate.likelihood import negative_log_likelihoods
-from tunesmith.evaluate.prompts import PromptVariant
+from tunesmith.evaluate.prompts import PromptVariant, answer_turn
 from tunesmith.recipe.evaluate import DecodingSection
 
 if TYPE_CHECKING:
@@ -58,23 +60,28 @@ class Contest:
                 told = self._step(f"{name}: likelihood", rows)
                 sums = negative_log_likelihoods(self.model, prompts, references, told)
         answers = tuple(
-            Answer(text.text, nll, len(reference), len(row.reference.encode()), text.finished)
+            Answer(text.text, nll, len(reference), len(row.reference.encode(errors="replace")), text.finished)
             for row, reference, text, nll in zip(rows, references, texts, sums, strict=True)
         )
         return Contestant(name, kind, variant.description, answers)
 
     def _ids(self, variant: PromptVariant, row: Example) -> tuple[list[int], list[int]]:
         """Token ids of the prompt, ending where the answer begins, and of the reference answer with its end."""
-        messages = [*variant.messages(row), Message(role="assistant", content=row.reference)]
-        earlier = [_unweighted(turn) for turn in messages[:-1]]
-        rendered = self.renderer([replace(row, messages=[*earlier, messages[-1]])])
+        earlier = [Message({**turn, "weight": 0.0}) for turn in variant.messages(row)]
+        rendered = self._scored([replace(row, messages=[*earlier, answer_turn(row)])])
         if isinstance(rendered[0], BadRow):
             raise EvaluationError(rendered[0].what, where=str(row.origin), fix=rendered[0].fix)
         start, end, _ = rendered[0].spans[-1]
         return rendered[0].ids[:start], rendered[0].ids[start:end]
 
+    @cached_property
+    def _scored(self) -> Renderer:
+        """The renderer that trains on answers, whatever roles the recipe trains on."""
+        template = ChatTemplate(self.renderer.tokenizer, self.renderer.template.name)
+        return Renderer(self.renderer.tokenizer, template, self.renderer.stop_ids)
+
     def _check_room(self, prompts: Sequence[Sequence[int]], references: Sequence[Sequence[int]], name: str) -> None:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         longest = max(map(len, prompts)) + max(self.decoding.max_new_tokens, max(map(len, references)))
         if limit is not None and longest > limit:
             raise EvaluationError(
@@ -98,7 +105,3 @@ def test_row(renderer: Renderer, row: Example) -> TestRow:
     """The row as the report shows it: the prompt as text, without the template's markers."""
     text = "\n\n".join(f"{message['role']}: {message['content']}" for message in row.prompt)
     return TestRow(text, row.reference, row.label, str(row.origin))
-
-
-def _unweighted(message: Message) -> Message:
-    return {**message, "weight": 0.0}

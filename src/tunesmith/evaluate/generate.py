@@ -26,11 +26,13 @@ class SharedPrefix:
     """The tokens that all prompts begin with, and the model's keys and values for them.
 
     Few-shot prompts share most of their length, so each is computed on its own remainder only. At least one token of
-    every prompt stays outside, because the model has to say something after it.
+    every prompt stays outside, because the model has to say something after it. Nothing is shared by models that look
+    at a window or carry a state: the padding behind the prefix would count for them.
     """
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
-        self.length = _shared_length(prompts) if len(prompts) > 1 else 0
+        shares = len(prompts) > 1 and _looks_everywhere(model.config.get_text_config())
+        self.length = _shared_length(prompts) if shares else 0
         self.model = model
         self.cache = None
         if self.length:
@@ -64,7 +66,8 @@ def generate(
     torch.manual_seed(decoding.seed)
     prefix = SharedPrefix(model, prompts)
     answers: list[Generated | None] = [None] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    # The longest first: if memory does not suffice, it shows at once.
+    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
     for start in range(0, len(order), decoding.batch_size):
         chosen = order[start : start + decoding.batch_size]
         ids = _generate_batch(model, tokenizer, [prompts[index] for index in chosen], decoding, stop_ids, prefix)
@@ -72,6 +75,45 @@ def generate(
             answers[index] = _to_text(answer, tokenizer, decoding, stop_ids)
         progress(len(chosen))
     return answers  # type: ignore[return-value]
+
+
+class StopAtText:
+    """Ends each row of a batch once its answer holds one of the stop strings; `prompt` is the number of tokens before.
+
+    transformers' own criterion takes time to prepare, and may find a string that began in the prompt.
+    """
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str], prompt: int) -> None:
+        self.tokenizer, self.stops, self.prompt = tokenizer, stops, prompt
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """One truth value for each row."""
+        texts = self.tokenizer.batch_decode(input_ids[:, self.prompt :], skip_special_tokens=True)
+        return torch.tensor([any(stop in text for stop in self.stops) for text in texts], device=input_ids.device)
+
+
+def generation_arguments(
+    tokenizer: Any, decoding: DecodingSection, stop_ids: frozenset[int], prompt: int
+) -> dict[str, Any]:
+    """What the recipe's decoding means to `model.generate`; `prompt` is the number of tokens before the answer."""
+    from transformers import GenerationConfig, StoppingCriteriaList
+
+    sampled = decoding.temperature > 0
+    config = GenerationConfig(
+        max_new_tokens=decoding.max_new_tokens,
+        do_sample=sampled,
+        temperature=decoding.temperature if sampled else None,
+        top_p=1.0 if sampled else None,
+        top_k=0 if sampled else None,
+        eos_token_id=sorted(stop_ids),
+        pad_token_id=_pad(tokenizer, stop_ids),
+    )
+    stops = [StopAtText(tokenizer, decoding.stop, prompt)] if decoding.stop else []
+    return {"generation_config": config, "stopping_criteria": StoppingCriteriaList(stops)}
+
+
+def _pad(tokenizer: Any, stop_ids: frozenset[int]) -> int:
+    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stop_ids)
 
 
 def _generate_batch(
@@ -82,32 +124,17 @@ def _generate_batch(
     stop_ids: frozenset[int],
     prefix: SharedPrefix,
 ) -> list[list[int]]:
-    from transformers import GenerationConfig
-
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stop_ids)
     longest = max(map(len, prompts))
     rows, masks = [], []
     for prompt in prompts:
         gap = longest - len(prompt)
-        rows.append([*prompt[: prefix.length], *[pad] * gap, *prompt[prefix.length :]])
+        rows.append([*prompt[: prefix.length], *[_pad(tokenizer, stop_ids)] * gap, *prompt[prefix.length :]])
         masks.append([1] * prefix.length + [0] * gap + [1] * (len(prompt) - prefix.length))
-    sampled = decoding.temperature > 0
-    config = GenerationConfig(
-        max_new_tokens=decoding.max_new_tokens,
-        do_sample=sampled,
-        temperature=decoding.temperature if sampled else None,
-        top_p=1.0 if sampled else None,
-        top_k=0 if sampled else None,
-        eos_token_id=sorted(stop_ids),
-        pad_token_id=pad,
-        stop_strings=list(decoding.stop) or None,
-    )
     output = model.generate(
         input_ids=torch.tensor(rows, device=model.device),
         attention_mask=torch.tensor(masks, device=model.device),
         past_key_values=prefix.for_batch(len(prompts)),
-        generation_config=config,
-        tokenizer=tokenizer if decoding.stop else None,
+        **generation_arguments(tokenizer, decoding, stop_ids, longest),
     )
     return output[:, longest:].tolist()
 
@@ -121,5 +148,11 @@ def _to_text(ids: list[int], tokenizer: Any, decoding: DecodingSection, stop_ids
 
 def _shared_length(prompts: Sequence[Sequence[int]]) -> int:
     first, last = min(prompts), max(prompts)
-    limit = min(map(len, prompts)) - 1
+    limit = max(0, min(map(len, prompts)) - 1)
     return next((place for place in range(limit) if first[place] != last[place]), limit)
+
+
+def _looks_everywhere(config: Any) -> bool:
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    return kinds == {"full_attention"} and not windowed

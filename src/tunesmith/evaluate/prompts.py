@@ -38,8 +38,14 @@ ZERO_SHOT = PromptVariant("zero-shot", "the conversation as it is")
 def variants(section: PromptsSection, train: Sequence[Example]) -> list[PromptVariant]:
     """The baselines of the recipe; shots come from the training rows, drawn by the section's seed.
 
-    Raises EvaluationError when more shots are asked for than there are training rows.
+    Raises EvaluationError when more shots are asked for than there are training rows, or fewer than one.
     """
+    if any(k < 1 for k in section.few_shot):
+        raise EvaluationError(
+            f"{min(section.few_shot)} examples cannot be shown",
+            where="evaluate.prompts.few_shot",
+            fix="give numbers from 1 on; evaluate.prompts.zero_shot shows none",
+        )
     most = max((*section.few_shot, 0))
     if most > len(train):
         raise EvaluationError(
@@ -51,7 +57,8 @@ def variants(section: PromptsSection, train: Sequence[Example]) -> list[PromptVa
     shots = tuple(train[index] for index in order)
     found = [ZERO_SHOT] if section.zero_shot else []
     found += [
-        PromptVariant(f"{k}-shot", f"{k} training examples shown first", None, shots[:k]) for k in section.few_shot
+        PromptVariant(f"{k}-shot", f"{k} training examples shown first", None, shots[:k])
+        for k in dict.fromkeys(section.few_shot)
     ]
     for number, text in enumerate(section.instructions, 1):
         name = f"instruction {number}" if len(section.instructions) > 1 else "instruction"
@@ -71,5 +78,10 @@ def variants(section: PromptsSection, train: Sequence[Example]) -> list[PromptVa
 
 def _turns(shot: Example) -> list[Message]:
     """An example as earlier turns, without its own system message."""
-    turns = [*shot.prompt, Message(role="assistant", content=shot.reference)]
-    return [turn for turn in turns if turn["role"] != "system"]
+    return [turn for turn in [*shot.prompt, answer_turn(shot)] if turn["role"] != "system"]
+
+
+def answer_turn(example: Example) -> Message:
+    """The last assistant turn with all it says, tool calls too, whatever weight it had in training."""
+    turn = example.messages[len(example.prompt)]
+    return Message({key: value for key, value in turn.items() if key != "weight"})  # type: ignore[typeddict-item]
