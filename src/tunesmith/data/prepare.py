@@ -117,10 +117,11 @@ def audit_spool(plan: Preparation, spool: Spool, folder: Path, progress: Progres
     )
     if not report.passed:
         first = report.failed[0]
-        samples = ", ".join(sample.where for sample in first.samples[:SHOWN])
+        shown = first.samples[:SHOWN]
+        notes = f" ({shown[0].note})" if shown and shown[0].note else ""
         raise DataError(
-            f"the audit refuses the data: {'; '.join(finding.message for finding in report.failed)}",
-            where=samples or "data",
+            f"the audit refuses the data: {'; '.join(finding.message for finding in report.failed)}{notes}",
+            where=", ".join(sample.where for sample in shown) or "data",
             fix=f"{first.fix}; `tunesmith data audit RECIPE` shows all, data.audit.fail_on decides what refuses",
         )
     (folder / "audit.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
