@@ -15,7 +15,7 @@ class LoraMethod(Section):
     type: Literal["lora"] = "lora"
 
     rank: int = Field(16, ge=1, le=512)
-    """Inner dimension r of the update B·A. vLLM serves 1, 8, 16, 32, 64, 128, 256, 320 and 512; others are padded up."""
+    """Inner dimension r of the update B·A. vLLM serves 1, 8, 16, 32, 64, 128, 256, 320, 512; others are padded."""
 
     alpha: float = Field(32.0, gt=0)
     """The update is scaled by alpha / rank, or alpha / sqrt(rank) with `rslora`."""

@@ -11,7 +11,7 @@ class ModelSection(Section):
     """The base model."""
 
     source: str
-    """Short name (`tunesmith doctor --models` lists them), hub id, folder, GGUF file, or object-store URL of a folder."""
+    """Short name (`tunesmith doctor --models` lists them), hub id, folder, GGUF file, or a folder's URL."""
 
     revision: str | None = None
     """Commit or tag of a hub model; the commit that was used is recorded either way."""
