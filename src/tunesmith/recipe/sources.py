@@ -40,7 +40,7 @@ class DatasetSource(Section):
     """Which of its splits to read."""
 
     revision: str | None = None
-    """Commit or tag of the hub dataset; the commit that was read is recorded either way."""
+    """Commit or tag of the hub dataset. The hash of what was read is recorded either way."""
 
 
 class PythonDocstringsSource(Section):
