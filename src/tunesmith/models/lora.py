@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+TEMPLATE = "chat_template.jinja"
 
 
 def attach_lora(model: PreTrainedModel, method: LoraMethod, seed: int) -> PeftModel:
@@ -56,9 +57,14 @@ def adapter_state(model: PeftModel) -> dict[str, torch.Tensor]:
     return {name: state[name].detach().to("cpu").contiguous() for name in sorted(state)}
 
 
-def save_adapter(model: PeftModel, folder: Path, base: str) -> None:
-    """Write the two files that PEFT and vLLM load. The same adapter gives the same bytes; `base` names the source."""
+def save_adapter(model: PeftModel, folder: Path, base: str, chat_template: str | None = None) -> None:
+    """Write the two files that PEFT and vLLM load, and the chat template when it is not the base model's own.
+
+    The same adapter gives the same bytes; `base` names the source.
+    """
     write_adapter(adapter_state(model), adapter_config(model, base), folder)
+    if chat_template is not None:
+        (folder / TEMPLATE).write_text(chat_template, encoding="utf-8")
 
 
 def adapter_config(model: PeftModel, base: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Write a tuned model as one folder that any tool loads."""
