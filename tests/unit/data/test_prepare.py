@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.data.prepared import contents, packed, places, preparation, write_rows
+from tests.unit.data.prepared import contents, key, packed, places, preparation, write_rows
 from tunesmith.data import dataset, prepare, shards, tokenise
 from tunesmith.data.dataset import Dataset, open_dataset
 from tunesmith.data.example import Example
@@ -404,6 +404,13 @@ def test_max_train_examples_leaves_held_out_rows_as_they_are(folder: Path) -> No
     assert set(places(few, "train")) < set(places(whole, "train"))
     for part in ("validation", "test"):
         assert places(few, part) == places(whole, part)
+
+
+def test_the_same_conversations_are_held_out_whatever_their_order(folder: Path) -> None:
+    whole = {key(example.messages) for example in make(folder).examples("test")}
+    lines = (folder / "rows.jsonl").read_text().splitlines(keepends=True)
+    (folder / "rows.jsonl").write_text("".join(reversed(lines)))
+    assert {key(example.messages) for example in make(folder).examples("test")} == whole
 
 
 def test_near_duplicates_are_on_one_side(tmp_path: Path) -> None:

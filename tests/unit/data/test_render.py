@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.data.chat_models import SPECIAL, chat, renderer, tokenizer
+from tests.unit.data.chat_models import SPECIAL, TEMPLATES, chat, renderer
 from tunesmith.data.example import BadRow, Example, Origin
 from tunesmith.data.render import Rendered, Renderer
 from tunesmith.errors import DataError
@@ -263,19 +263,34 @@ def test_an_answer_that_holds_an_end_of_turn_is_learnt_to_its_own_end() -> None:
 
 
 def test_truncation_and_padding_of_the_tokenizer_file_are_not_used() -> None:
-    made = tokenizer("chatml")
+    plain = renderer("chatml")
     example = chat("a long question " * 30, "answer")
-    expected = renderer("chatml")([example])[0]
-    made._tokenizer.enable_truncation(8)
-    made._tokenizer.enable_padding(length=512)
-    try:
-        changed = renderer("chatml")
-        assert changed([example])[0] == expected
-        assert changed.fingerprint() == renderer("chatml").fingerprint()
-    finally:
-        made._tokenizer.no_truncation()
-        made._tokenizer.no_padding()
-    assert changed.fingerprint() == renderer("chatml").fingerprint()
+    tokenizer = plain.tokenizer
+    tokenizer._tokenizer.enable_truncation(8)
+    tokenizer._tokenizer.enable_padding(length=512)
+    changed = Renderer(tokenizer, plain.template, plain.stop_ids)
+    assert sum(tokenizer._tokenizer.encode("a long question " * 30).attention_mask) == 8
+    assert changed([example]) == plain([example])
+    assert changed.fingerprint() == plain.fingerprint()
+
+
+def test_the_end_of_an_answer_is_its_own_and_not_the_start_of_the_next_turn() -> None:
+    """Where one token both ends turns and begins them, and no part of the conversation can be rendered alone."""
+    between = "{% if message['role'] == 'user' %}{{ eos_token }}{% endif %}"
+    source = TEMPLATES["all-at-once"].replace("{{ '<|im_start|>' + message", between + "{{ '<|im_start|>' + message")
+    made = renderer("all-at-once", chat_template=source)
+    row = rendered(made, chat("a", "first", "b", "second"))
+    assert "<|im_end|>\n<|im_end|><|im_start|>user\nb" in made.tokenizer.decode(row.ids)
+    assert trained(made, row) == ["first<|im_end|>", "second<|im_end|>"]
+
+
+def test_the_blank_before_an_answer_is_learnt_also_when_the_template_wants_all_at_once() -> None:
+    refuse = "{% if messages[-1]['role'] != 'assistant' %}{{ raise_exception('no') }}{% endif %}"
+    for kind in ("bytes", "blanks"):
+        plain = renderer("llama2", kind)
+        picky = renderer("llama2", kind, chat_template=refuse + TEMPLATES["llama2"])
+        example = chat("a", "first", "b", "second")
+        assert picky([example]) == plain([example])
 
 
 def test_the_fingerprint_changes_with_all_that_decides_tokens() -> None:
