@@ -1,0 +1,191 @@
+"""Several workers train what one trains: over gloo without Ray, and through Ray Train, also when one is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from tests.unit.train import tiny
+from tunesmith.train.driver import run_on_ray
+from tunesmith.train.job import TrainJob, read_result
+from tunesmith.train.loop import Loop
+from tunesmith.train.sinks import read_events
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """13 rows in batches of 4 leave a last batch of one: a worker without rows. 3 validation rows."""
+    return tiny.write_dataset(
+        tmp_path_factory.mktemp("data") / "tiny",
+        train=tiny.make_rows(1, 13, weighted=True),
+        validation=tiny.make_rows(2, 3, weighted=True),
+    )
+
+
+def on_gloo(job: TrainJob, world_size: int) -> None:
+    """Train in processes of their own that know each other through a file."""
+    path = job.folder / "job.json"
+    path.write_text(json.dumps(job.to_json()))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.train_rank", str(path), str(rank), str(world_size),
+             str(job.folder / "store")],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(world_size)
+    ]  # fmt: skip
+    try:
+        for worker in workers:
+            output, _ = worker.communicate(timeout=300)
+            assert worker.returncode == 0, output
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def assert_equal(job: TrainJob, expected: TrainJob) -> None:
+    """Losses, norms and validation losses of every step, and the adapter, to 1e-5; counts exactly."""
+    for key in ("train_loss", "gradient_norm", "validation_loss"):
+        theirs = [(event["step"], event[key]) for event in read_events(expected.folder) if key in event]
+        ours = [(event["step"], event[key]) for event in read_events(job.folder) if key in event]
+        assert theirs
+        assert [step for step, _ in ours] == [step for step, _ in theirs]
+        assert [value for _, value in ours] == pytest.approx([value for _, value in theirs], abs=1e-5)
+    result, reference = read_result(job.folder), read_result(expected.folder)
+    assert result is not None
+    assert reference is not None
+    for key in ("status", "steps", "tokens", "label_tokens", "best_step"):
+        assert getattr(result, key) == getattr(reference, key), key
+    found, wanted = (load_file(one.folder / "adapter" / "adapter_model.safetensors") for one in (job, expected))
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert abs(found[name] - tensor).max() < 1e-5, name
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "a worker without rows": {"train": {"epochs": 2, "batch_size": 4, "eval_every": 2}},
+    "accumulation": {"train": {"epochs": 1.5, "batch_size": 9, "micro_batch_tokens": 60, "eval_every": 1}},
+    "batches by tokens": {"train": {"epochs": 2, "batch_tokens": 170, "max_grad_norm": 0.1}},
+    "dropout": {"train": {"epochs": 1, "batch_size": 5}, "method": {"rank": 4, "dropout": 0.4}},
+    "gradient checkpointing": {"train": {"epochs": 1, "batch_size": 5, "gradient_checkpointing": True}},
+    "early stop": {"train": {"epochs": 8, "learning_rate": 0.05, "eval_every": 1, "early_stopping": {"patience": 1}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_workers_equal_one(tmp_path: Path, model: Path, dataset: Path, case: str) -> None:
+    one, two = (tiny.make_job(tmp_path / name, model, dataset, **CASES[case]) for name in ("one", "two"))
+    Loop(one).run()
+    on_gloo(two, 2)
+    assert_equal(two, one)
+
+
+@pytest.mark.slow
+def test_three_workers_equal_one(tmp_path: Path, model: Path, dataset: Path) -> None:
+    settings = {"epochs": 2, "batch_size": 4, "micro_batch_tokens": 60}
+    one, three = (tiny.make_job(tmp_path / name, model, dataset, settings) for name in ("one", "three"))
+    Loop(one).run()
+    on_gloo(three, 3)
+    assert_equal(three, one)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_workers(tmp_path: Path, model: Path, dataset: Path) -> None:
+    """Two workers until told to stop, then one."""
+    settings = {"epochs": 2, "batch_size": 4, "checkpoint_every": 1}
+    one, moved = (tiny.make_job(tmp_path / name, model, dataset, settings) for name in ("one", "moved"))
+    Loop(one).run()
+    (moved.folder / "STOP").touch()
+    on_gloo(moved, 2)
+    assert read_result(moved.folder) is None
+    (moved.folder / "STOP").unlink()
+    Loop(moved).run()
+    starts = [(event["step"], event["world_size"]) for event in read_events(moved.folder) if event["event"] == "start"]
+    assert starts == [(0, 2), (1, 1)]
+    assert_equal(moved, one)
+
+
+def on_ray(job: TrainJob, workers: int, watch: Any = lambda: None) -> None:
+    recipe = job.load_recipe()
+    run_on_ray(job, recipe.resources.model_copy(update={"workers": workers}), 1, 0, watch)
+
+
+@pytest.mark.slow
+def test_two_workers_of_ray_equal_one(tmp_path: Path, model: Path, dataset: Path) -> None:
+    settings = {"epochs": 2, "batch_size": 4}
+    one, two = (tiny.make_job(tmp_path / name, model, dataset, settings) for name in ("one", "two"))
+    Loop(one).run()
+    on_ray(two, 2)
+    start = next(event for event in read_events(two.folder) if event["event"] == "start")
+    assert start["world_size"] == 2
+    assert_equal(two, one)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_ray_comes_back_and_the_run_ends_the_same(
+    tmp_path: Path, model: Path, dataset: Path
+) -> None:
+    settings = {"epochs": 60, "batch_size": 4, "checkpoint_every": 2, "eval_every": 20}
+    one, two = (tiny.make_job(tmp_path / name, model, dataset, settings) for name in ("one", "two"))
+    Loop(one).run()
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        """Once some steps are done and saved: one of the two processes, as the system would when memory runs out."""
+        checkpoints = [path.name for path in (two.folder / "checkpoints").glob("step-*")]
+        if killed or not checkpoints:
+            return
+        workers = [
+            process for process in psutil.Process().children(recursive=True) if "RayTrainWorker" in _name(process)
+        ]
+        if len(workers) == 2:
+            killed.append(int(max(checkpoints).removeprefix("step-")))
+            workers[1].send_signal(signal.SIGKILL)
+
+    done = threading.Event()
+
+    def keep_killing() -> None:
+        while not done.wait(0.02):
+            kill_one()
+
+    killer = threading.Thread(target=keep_killing, daemon=True)
+    killer.start()
+    began = time.monotonic()
+    try:
+        on_ray(two, 2)
+    finally:
+        done.set()
+        killer.join()
+    assert killed, "no worker was there to be killed"
+    assert time.monotonic() - began < 240
+    starts = [event["step"] for event in read_events(two.folder) if event["event"] == "start"]
+    assert len(starts) >= 2
+    assert starts[-1] >= killed[0]
+    assert_equal(two, one)
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
