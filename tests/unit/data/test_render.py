@@ -274,14 +274,15 @@ def test_truncation_and_padding_of_the_tokenizer_file_are_not_used() -> None:
     assert changed.fingerprint() == plain.fingerprint()
 
 
-def test_the_end_of_an_answer_is_its_own_and_not_the_start_of_the_next_turn() -> None:
-    """Where one token both ends turns and begins them, and no part of the conversation can be rendered alone."""
+@pytest.mark.parametrize("kind", ["bytes", "blanks"])
+def test_the_end_of_an_answer_is_its_own_and_not_the_start_of_the_next_turn(kind: str) -> None:
+    """Where one token both ends turns and begins them, and no part of the conversation is rendered as in the whole."""
     between = "{% if message['role'] == 'user' %}{{ eos_token }}{% endif %}"
-    source = TEMPLATES["all-at-once"].replace("{{ '<|im_start|>' + message", between + "{{ '<|im_start|>' + message")
-    made = renderer("all-at-once", chat_template=source)
+    source = TEMPLATES["chatml"].replace("{{ '<|im_start|>' + message", between + "{{ '<|im_start|>' + message")
+    made = renderer("chatml", kind, chat_template="{{ messages | length }} turns\n" + source)
     row = rendered(made, chat("a", "first", "b", "second"))
-    assert "<|im_end|>\n<|im_end|><|im_start|>user\nb" in made.tokenizer.decode(row.ids)
-    assert trained(made, row) == ["first<|im_end|>", "second<|im_end|>"]
+    assert made.tokenizer.decode(row.ids).count("<|im_end|>") == 6
+    assert [text.replace(" ", "") for text in trained(made, row)] == ["first<|im_end|>", "second<|im_end|>"]
 
 
 def test_the_blank_before_an_answer_is_learnt_also_when_the_template_wants_all_at_once() -> None:
