@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tunesmith.errors import ModelError
@@ -39,7 +41,7 @@ def _convert(file: Path, target: Path) -> None:
 
     from tunesmith.models.quiet import quiet_libraries
 
-    with quiet_libraries():
+    with quiet_libraries(), _no_bar():
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
@@ -65,3 +67,16 @@ def _convert(file: Path, target: Path) -> None:
         model.config.name_or_path = file.stem
         model.to(torch.bfloat16).save_pretrained(target)
         tokenizer.save_pretrained(target)
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """The conversion draws a bar of its own, which transformers' switch for bars does not reach."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+
+    bar = reader.tqdm
+    reader.tqdm = lambda tensors, **_: tensors
+    try:
+        yield
+    finally:
+        reader.tqdm = bar
