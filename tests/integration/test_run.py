@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(project: Path, *arguments: str, home: str = "home") -> list[str]:
+def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tunesmith", *arguments]
 
 
@@ -62,7 +62,7 @@ def environment(project: Path, home: str = "home") -> dict[str, str]:
 
 def tunesmith(project: Path, *arguments: str, home: str = "home") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(project, *arguments),
+        command(*arguments),
         cwd=project,
         env=environment(project, home),
         capture_output=True,
@@ -82,6 +82,12 @@ def test_a_run_ends_with_a_registered_version_and_is_not_done_twice(project: Pat
     assert Path(outcome["report"]).read_text().startswith("<!doctype html>")
     listed = json.loads(tunesmith(project, "registry", "ls", "--json").stdout)
     assert "tiny@1" in json.dumps(listed)
+
+    elsewhere = project / "elsewhere"
+    elsewhere.mkdir()
+    asked = command("chat", "tiny", "--prompt", "say 3")
+    said = subprocess.run(asked, cwd=elsewhere, env=environment(project), capture_output=True, text=True, timeout=200)
+    assert said.stdout.strip() == "yes", said.stderr
 
     again = tunesmith(project, "run", "recipe.yaml", "--json")
     assert json.loads(again.stdout)["version"] == "tiny@1"
@@ -110,7 +116,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_resumed_run_gives_the_same_adapter(p
     expected = Path(json.loads(undisturbed.stdout)["adapter"], "adapter_model.safetensors").read_bytes()
 
     process = subprocess.Popen(
-        command(project, "train", "recipe.yaml"),
+        command("train", "recipe.yaml"),
         cwd=project,
         env=environment(project),
         text=True,

@@ -30,7 +30,7 @@ def register(planned: Planned, report: EvaluationReport, folder: Path, home: Hom
                 base_model=model.source,
                 base_revision=model.revision,
                 recipe_hash=fingerprint(planned.recipe),
-                recipe=planned.recipe.model_dump(mode="json"),
+                recipe=_anywhere(planned),
                 created_by=_user(),
                 dataset_version=planned.dataset.version,
                 run_id=planned.run_id,
@@ -48,6 +48,16 @@ def register(planned: Planned, report: EvaluationReport, folder: Path, home: Hom
     if named != report:
         write_report(named, folder)
     return version, named
+
+
+def _anywhere(planned: Planned) -> dict[str, Any]:
+    """The recipe, with a base model that lies on this machine by its whole path: it is read from other folders too."""
+    recipe = planned.recipe.model_dump(mode="json")
+    source = Path(planned.recipe.model.source).expanduser()
+    local = planned.ingredients.preparation.folder / source
+    if "://" not in planned.recipe.model.source and local.exists():
+        recipe["model"]["source"] = str(local.resolve())
+    return recipe
 
 
 def _summary(report: EvaluationReport) -> dict[str, Any]:

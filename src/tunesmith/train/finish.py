@@ -31,7 +31,7 @@ def finish(model: PeftModel, job: TrainJob) -> None:
         target.rename(before)
         shutil.rmtree(before, ignore_errors=True)
     with new_folder(target) as unfinished:
-        save_adapter(model, unfinished, job.model_source)
+        save_adapter(model, unfinished, job.model_source, job.chat_template)
         for path in unfinished.iterdir():
             with path.open("rb") as file:
                 sync_file(file.fileno())

@@ -22,6 +22,7 @@ class TrainJob:
     """A training run as plain values, so that it travels to other machines.
 
     `run_folder` must be the same place for all workers. `identity` names what a checkpoint belongs to.
+    `chat_template` is the text of the recipe's own template, which then travels with the adapter.
     """
 
     recipe: dict[str, Any]
@@ -31,6 +32,7 @@ class TrainJob:
     model_source: str
     identity: dict[str, Any]
     threads: int
+    chat_template: str | None = None
 
     @property
     def folder(self) -> Path:

@@ -96,6 +96,7 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
         model_source=found.model.source,
         identity=identity,
         threads=placement.cpus,
+        chat_template=found.tokenizer.chat_template if recipe.model.chat_template else None,
     )
     steps = plan_batches(dataset.rows("train").num_tokens, recipe.train).total_steps
     return Planned(recipe, found, dataset, placement, job, steps)
