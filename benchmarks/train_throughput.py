@@ -56,14 +56,14 @@ def compare(scratch: Path, steps: int) -> dict[str, Any]:
     for kind in WORKERS:
         path.write_text(json.dumps(task))
         print(f"{kind} ...", file=sys.stderr, flush=True)
-        began = time.perf_counter()
+        began, load = time.perf_counter(), os.getloadavg()[0]
         log = scratch / f"{kind}.log"
         with log.open("w") as file:
             code = subprocess.call([sys.executable, __file__, "--worker", kind, str(path)], stdout=file, stderr=file)
         if code:
             sys.exit(f"{kind} failed:\n{log.read_text()[-3000:]}")
         results[kind] = json.loads(path.with_suffix(f".{kind}.out").read_text())
-        results[kind]["total_seconds"] = time.perf_counter() - began
+        results[kind] |= {"total_seconds": time.perf_counter() - began, "load": load}
         task.update(results[kind].pop("hand_on", {}))
     return results
 
@@ -357,13 +357,16 @@ def report(results: dict[str, Any]) -> None:
     print("versions: " + ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "trl")))
     rows = results["prepare"]
     print(f"rows: {rows['examples']} examples, {rows['tokens']} tokens, {rows['steps']} optimizer steps\n")
-    print(f"{'':12} {'label tokens/s':>15} {'tokens/s':>9} {'seconds':>8} {'steps':>6} {'validation loss':>16}")
+    print(
+        f"{'':12} {'label tokens/s':>15} {'tokens/s':>9} {'seconds':>8} {'steps':>6} {'validation loss':>16} {'load':>5}"
+    )
     for name, figures in (("ours", ours), ("trl", trl), ("trl-packed", packed)):
         print(
             f"{name:12} {figures['label_tokens_per_second']:15.1f} {figures['tokens_per_second']:9.1f} "
-            f"{figures['seconds']:8.1f} {figures['steps']:6} {losses[name]:16.4f}   {figures['dtype']}"
+            f"{figures['seconds']:8.1f} {figures['steps']:6} {losses[name]:11.4f} {figures['load']:5.1f}  "
+            f"{figures['dtype']}"
         )
-    print(f"{'base':12} {'':15} {'':9} {'':8} {'':6} {losses['base']:16.4f}")
+    print(f"{'base':12} {'':15} {'':9} {'':8} {'':6} {losses['base']:11.4f}")
     dtype = ours["dtype"].split()[0]
     print("\nwhere our time goes: " + ", ".join(f"{kind} {part:.0%}" for kind, part in ours["profile"].items()))
     print(f"products needed: {ours['flops_per_second'] / 1e9:.0f} GFLOP/s of {rates[dtype] / 1e9:.0f} in {dtype}")
@@ -390,7 +393,7 @@ def _machine() -> str:
         ),
         "unknown CPU",
     )
-    return f"{len(os.sched_getaffinity(0))} cores of {cpu}, load {os.getloadavg()[0]:.1f} before the start"
+    return f"{len(os.sched_getaffinity(0))} cores of {cpu}; `load` is that of the machine when a training began"
 
 
 if __name__ == "__main__":
