@@ -146,8 +146,8 @@ def test_a_killed_worker_of_ray_comes_back_and_the_run_ends_the_same(
     tmp_path: Path, model: Path, dataset: Path
 ) -> None:
     settings = {"epochs": 60, "batch_size": 4, "checkpoint_every": 2, "eval_every": 20}
-    one, two = (tiny.make_job(tmp_path / name, model, dataset, settings) for name in ("one", "two"))
-    Loop(one).run()
+    undisturbed, two = (tiny.make_job(tmp_path / name, model, dataset, settings) for name in ("undisturbed", "two"))
+    on_gloo(undisturbed, 2)  # as many workers: over 240 steps the rounding of one and of two drifts apart
     killed: list[int] = []
 
     def kill_one() -> None:
@@ -181,7 +181,7 @@ def test_a_killed_worker_of_ray_comes_back_and_the_run_ends_the_same(
     starts = [event["step"] for event in read_events(two.folder) if event["event"] == "start"]
     assert len(starts) >= 2
     assert starts[-1] >= killed[0]
-    assert_equal(two, one)
+    assert_equal(two, undisturbed)
 
 
 def _name(process: psutil.Process) -> str:
