@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.services import missing
 
 if TYPE_CHECKING:
     from tunesmith.models.resolve import ResolvedModel
+
+# A slow machine is no mistake of the code: examples are bounded in number, not in time.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
