@@ -357,9 +357,7 @@ def report(results: dict[str, Any]) -> None:
     print("versions: " + ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "trl")))
     rows = results["prepare"]
     print(f"rows: {rows['examples']} examples, {rows['tokens']} tokens, {rows['steps']} optimizer steps\n")
-    print(
-        f"{'':12} {'label tokens/s':>15} {'tokens/s':>9} {'seconds':>8} {'steps':>6} {'validation loss':>16} {'load':>5}"
-    )
+    print(f"{'':12} {'label tokens/s':>15} {'tokens/s':>9} {'seconds':>8} {'steps':>6} {'loss':>11} {'load':>5}")
     for name, figures in (("ours", ours), ("trl", trl), ("trl-packed", packed)):
         print(
             f"{name:12} {figures['label_tokens_per_second']:15.1f} {figures['tokens_per_second']:9.1f} "
