@@ -67,7 +67,8 @@ def test_a_killed_conversion_leaves_nothing_that_counts(smollm2: ResolvedModel, 
 
 
 def test_packed_conversations_have_the_logits_they_have_alone(smollm2: ResolvedModel) -> None:
-    model = load_base(smollm2.folder, SECTION, CPU, PACKED)
+    # In float64 what remains is the mathematics: in float32 30 layers round both ways by 1e-4 of logits up to 37.
+    model = load_base(smollm2.folder, SECTION, CPU, PACKED).double()
     tokenizer = load_tokenizer(smollm2.folder, SECTION, Path())
     texts = [
         "The capital of France is Paris.",
@@ -86,7 +87,7 @@ def test_packed_conversations_have_the_logits_they_have_alone(smollm2: ResolvedM
         ).logits[0]
         model.set_attn_implementation("sdpa")
         alone = torch.cat([model(input_ids=document.unsqueeze(0), use_cache=False).logits[0] for document in documents])
-    torch.testing.assert_close(packed, alone, atol=5e-4, rtol=1e-4)
+    torch.testing.assert_close(packed, alone, atol=1e-11, rtol=0)
 
 
 def test_it_answers(smollm2: ResolvedModel) -> None:

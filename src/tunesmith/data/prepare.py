@@ -82,7 +82,7 @@ def prepare(plan: Preparation, datasets: Path, progress: Progress = lambda stage
 
 
 def _make(plan: Preparation, sources: list[dict[str, str]], version: str, target: Path, progress: Progress) -> None:
-    from tunesmith.store.durable import new_folder, sweep, sync_file
+    from tunesmith.store.durable import new_folder, sweep
 
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target.parent)
@@ -95,9 +95,6 @@ def _make(plan: Preparation, sources: list[dict[str, str]], version: str, target
         findings = {finding.code: finding.count for finding in audit.findings}
         text = json.dumps(head | manifest | {"findings": findings}, indent=2) + "\n"
         (unfinished / MANIFEST).write_text(text, encoding="utf-8")
-        for path in unfinished.iterdir():
-            with path.open("rb") as file:
-                sync_file(file.fileno())
 
 
 def audit_spool(plan: Preparation, spool: Spool, folder: Path, progress: Progress) -> tuple[Any, np.ndarray]:

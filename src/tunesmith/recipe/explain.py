@@ -53,7 +53,8 @@ def explain(error: ValidationError, tree: Located) -> list[Mistake]:
         if detail["type"] == "missing" and isinstance(path[-1], int):  # an item: the list is too short
             path = path[:-1]
         spot = find_spot(tree, path)
-        mistake = _explain(detail["type"], str(detail.get("ctx", {}).get("error", "")), spot)
+        refusal = detail.get("ctx", {}).get("error")
+        mistake = _explain(detail["type"], refusal.args if isinstance(refusal, ValueError) else (), spot)
         found.setdefault(mistake.field, mistake)
     return list(found.values())
 
@@ -111,7 +112,8 @@ def _leaves(node: Located, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[
         yield path, node
 
 
-def _explain(kind: str, reason: str, spot: Spot) -> Mistake:
+def _explain(kind: str, refusal: tuple[str, ...], spot: Spot) -> Mistake:
+    """`refusal` is what a validator of our own raised: what is wrong and, if it says so, what to do."""
     match kind:
         case "extra_forbidden":
             return _unknown_key(spot)
@@ -119,7 +121,9 @@ def _explain(kind: str, reason: str, spot: Spot) -> Mistake:
             documentation = _documentation(spot)
             return Mistake(spot.field, "missing", spot.node.place, f"add `{spot.parts[-1]}:` ({documentation})")
         case "value_error":
-            return Mistake(spot.field, reason, spot.node.place, "see `tunesmith recipe schema --markdown`")
+            reason, *fix = refusal
+            advice = fix[0] if fix else "see `tunesmith recipe schema --markdown`"
+            return Mistake(spot.field, reason, spot.node.place, advice)
         case "union_tag_invalid" if isinstance(spot.node.value, dict):
             given = spot.node.value["type"]
             what = f"{given.shown()} is not a type of source"

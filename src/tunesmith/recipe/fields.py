@@ -153,8 +153,9 @@ def _literal(values: tuple[Any, ...]) -> str:
 def _list(arguments: tuple[Any, ...]) -> str:
     item, size = arguments[0], "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
     plurals = {int: "whole numbers", float: "numbers", str: "texts"}
+    item, *extra = get_args(item) if get_origin(item) is Annotated else (item,)
     if item in plurals:
-        return f"a list of {size}{plurals[item]}"
+        return f"a list of {size}{plurals[item]}{_bounds(_constraints(extra))}"
     return f"a list out of {', '.join(choices(item))}" if choices(item) else "a list"
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from tunesmith.recipe.address import Address
 from tunesmith.recipe.section import Section
 
 
 class ModelSection(Section):
     """The base model."""
 
-    source: str
+    source: Address
     """Short name (`tunesmith doctor --models` lists them), hub id, folder, GGUF file, or a folder's URL."""
 
     revision: str | None = None

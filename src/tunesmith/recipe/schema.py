@@ -46,3 +46,10 @@ class Recipe(Section):
 
     tracking: TrackingSection = TrackingSection()
     """Where metrics are mirrored."""
+
+    @property
+    def base(self) -> ModelSection:
+        """The base model as it is trained and evaluated: a `dtype` left open is what `train.precision` asks for."""
+        if self.model.dtype != "auto":
+            return self.model
+        return self.model.model_copy(update={"dtype": self.train.precision})

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tunesmith.recipe.address import Address
 from tunesmith.recipe.section import Section
 
 
@@ -14,7 +15,7 @@ class FileSource(Section):
 
     type: Literal["file"] = "file"
 
-    path: str
+    path: Address
     """A path, a glob such as `rows/*.jsonl`, or a URL that fsspec can open (`s3://bucket/rows.parquet`). Relative paths
     start at the recipe's folder."""
 
@@ -30,7 +31,7 @@ class DatasetSource(Section):
 
     type: Literal["dataset"]
 
-    path: str
+    path: Address
     """Hub id such as `PolyAI/banking77`, or the folder."""
 
     name: str | None = None

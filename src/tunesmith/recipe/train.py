@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from tunesmith.recipe.section import Section
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class EarlyStoppingSection(Section):
@@ -55,7 +57,7 @@ class TrainSection(Section):
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay (Loshchilov & Hutter 2017, arXiv:1711.05101)."""
 
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Decay of AdamW's running means of the gradient and of its square."""
 
     max_grad_norm: float = Field(1.0, ge=0)

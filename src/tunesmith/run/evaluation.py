@@ -42,7 +42,7 @@ def evaluate_run(planned: Planned, result: TrainResult, console: Console) -> tup
 
     model = planned.ingredients.model
     with console.status("loading base and adapter"):
-        tuned = load_tuned(model.folder, planned.recipe.model, planned.adapter, choose_device())
+        tuned = load_tuned(model.folder, planned.recipe.base, planned.adapter, choose_device())
     with console.status("evaluating") as status:
 
         def told(what: str, done: int, total: int) -> None:

@@ -39,6 +39,8 @@ def write_whole(path: Path, content: bytes) -> None:
 def new_folder(target: Path) -> Iterator[Path]:
     """An empty folder beside `target` to fill, which becomes `target` in one step when the block ends well.
 
+    By then what was put into it is on the disk.
+
     When another process was first, its folder stays and this one is thrown away: meant for folders named by content.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,4 +93,7 @@ def _sync_tree(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_dir():
             sync_folder(path)
+        elif path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                sync_file(file.fileno())
     sync_folder(folder)

@@ -75,8 +75,6 @@ def plan_batches(num_tokens: np.ndarray, section: TrainSection) -> BatchPlan:
         )
     plan = BatchPlan(num_tokens, section.batch_size, section.batch_tokens, section.seed)
     limit = math.inf if section.max_steps is None else section.max_steps
-    if limit == math.inf and not math.isfinite(section.epochs):
-        raise TrainError("the run would never end", where="train.epochs", fix="give a number, or set train.max_steps")
     total, epoch, left = 0, 0, float(section.epochs)
     while left > 0 and total < limit:
         # Rounded, because 1.1 epochs leave 0.10000000000000009 of one.

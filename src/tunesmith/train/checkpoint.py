@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from tunesmith.errors import TrainError
-from tunesmith.store.durable import TEMPORARY, new_folder, sync_file, temporary_sibling
+from tunesmith.store.durable import TEMPORARY, new_folder, temporary_sibling
 
 PREFIX = "step-"
 TENSORS = "state.safetensors"
@@ -63,9 +63,6 @@ def save(
         save_file(tensors, unfinished / TENSORS)
         state = {**asdict(progress), "sha256": _sha256(unfinished / TENSORS)}
         (unfinished / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-        for path in unfinished.iterdir():
-            with path.open("rb") as file:
-                sync_file(file.fileno())
     return target
 
 

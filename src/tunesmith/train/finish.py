@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.errors import TrainError
 from tunesmith.models.lora import adapter_state, save_adapter
-from tunesmith.store.durable import new_folder, sync_file, temporary_sibling
+from tunesmith.store.durable import new_folder, temporary_sibling
 from tunesmith.train.job import ADAPTER, TrainJob
 
 if TYPE_CHECKING:
@@ -32,6 +32,3 @@ def finish(model: PeftModel, job: TrainJob) -> None:
         shutil.rmtree(before, ignore_errors=True)
     with new_folder(target) as unfinished:
         save_adapter(model, unfinished, job.model_source, job.chat_template)
-        for path in unfinished.iterdir():
-            with path.open("rb") as file:
-                sync_file(file.fileno())

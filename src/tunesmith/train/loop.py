@@ -42,9 +42,7 @@ class Loop:
         self.device = choose_device()
         dataset = open_dataset(Path(job.dataset_folder))
         self.train_rows, self.validation_rows = dataset.rows("train"), dataset.rows("validation")
-        refuse.ignored_settings(self.recipe, len(self.validation_rows))
         self.plan: BatchPlan = plan_batches(self.train_rows.num_tokens, self.section)
-        refuse.rows(self.train_rows, self.validation_rows, dataset.folder)
         self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoint_every = self.section.checkpoint_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoints = job.folder / CHECKPOINTS
@@ -53,10 +51,7 @@ class Loop:
 
     def _load_model(self) -> None:
         register()
-        section = self.recipe.model
-        if self.section.precision != "auto":
-            section = section.model_copy(update={"dtype": self.section.precision})
-        base = load_base(Path(self.job.model_folder), section, self.device, attention=PACKED)
+        base = load_base(Path(self.job.model_folder), self.recipe.base, self.device, attention=PACKED)
         check_supported(base.config, self.section.sequence_length)
         refuse.long(self.train_rows, self.section.sequence_length, base.config)
         if self.section.gradient_checkpointing:

@@ -7,21 +7,11 @@ from collections.abc import Iterable
 
 import torch
 
-from tunesmith.errors import TrainError
 from tunesmith.recipe.train import TrainSection
 
 
 def make_optimizer(parameters: Iterable[torch.nn.Parameter], section: TrainSection) -> torch.optim.AdamW:
-    """AdamW over the trained parameters, in torch's fused form, which it has for CPU and CUDA.
-
-    Raises TrainError for decay rates outside [0, 1).
-    """
-    if not all(0 <= beta < 1 for beta in section.betas):
-        raise TrainError(
-            f"AdamW's decay rates are {list(section.betas)}",
-            where="train.betas",
-            fix="write two numbers from 0 up to, but not including, 1, such as [0.9, 0.999]",
-        )
+    """AdamW over the trained parameters, in torch's fused form, which it has for CPU and CUDA."""
     return torch.optim.AdamW(
         list(parameters),
         lr=section.learning_rate,

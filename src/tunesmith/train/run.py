@@ -15,6 +15,7 @@ from tunesmith.data.prepare import prepare
 from tunesmith.errors import TrainError
 from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.store.durable import write_whole
+from tunesmith.train import refuse
 from tunesmith.train.follow import Follower
 from tunesmith.train.ingredients import Ingredients, ingredients
 from tunesmith.train.job import ADAPTER, TrainJob, TrainResult, read_result
@@ -98,7 +99,10 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
         threads=placement.cpus,
         chat_template=found.tokenizer.chat_template if recipe.model.chat_template else None,
     )
-    steps = plan_batches(dataset.rows("train").num_tokens, recipe.train).total_steps
+    train_rows, validation_rows = dataset.rows("train"), dataset.rows("validation")
+    refuse.ignored_settings(recipe, len(validation_rows))
+    steps = plan_batches(train_rows.num_tokens, recipe.train).total_steps
+    refuse.rows(train_rows, validation_rows, dataset.folder)
     return Planned(recipe, found, dataset, placement, job, steps)
 
 

@@ -207,8 +207,13 @@ SETTINGS = {
     ),
     "pair": (
         "train: {betas: [0.9]}",
-        "r.yaml:4: train.betas: a list of 1 is not a list of 2 numbers",
-        "give a list of 2 numbers",
+        "r.yaml:4: train.betas: a list of 1 is not a list of 2 numbers of at least 0 and below 1",
+        "give a list of 2 numbers of at least 0 and below 1",
+    ),
+    "one of a pair": (
+        "train: {betas: [0.9, 1.0]}",
+        "r.yaml:4: train.betas.1: 1.0 is not a number of at least 0 and below 1",
+        "give a number of at least 0 and below 1",
     ),
     "empty section": (
         "train:",
@@ -243,6 +248,16 @@ SETTINGS = {
 }
 
 DATA = {
+    "a password in a URL": (
+        "{train: 'https://me:hunter2@example.org/rows.jsonl'}",
+        "r.yaml:3: data.train.path: the URL holds a password, and recipes are kept with what is made from them",
+        "leave it out; fsspec takes credentials from the environment (such as AWS_ACCESS_KEY_ID) or ~/.config/fsspec",
+    ),
+    "a signed URL": (
+        "{train: 'https://example.org/rows.jsonl?X-Amz-Signature=hunter2'}",
+        "r.yaml:3: data.train.path: the URL holds a key, and recipes are kept with what is made from them",
+        "leave it out; fsspec takes credentials from the environment (such as AWS_ACCESS_KEY_ID) or ~/.config/fsspec",
+    ),
     "source type": (
         "{train: {type: datast, path: x}}",
         "r.yaml:3: data.train.type: 'datast' is not a type of source",

@@ -91,7 +91,6 @@ def test_micro_batches_keep_order_and_limit(sizes: list[int], limit: int) -> Non
         ({"epochs": 0.01}, 1),
         ({"epochs": 3, "max_steps": 7}, 7),
         ({"epochs": 1, "max_steps": 7}, 3),
-        ({"epochs": float("inf"), "max_steps": 7}, 7),
         ({"epochs": 1e9, "max_steps": 2}, 2),
     ],
 )
@@ -121,12 +120,6 @@ def test_no_rows_is_a_sentence() -> None:
         "data.train: the training part of the dataset has no rows\n"
         "  fix: add rows, or leave more of them to training in data.split"
     )
-
-
-def test_endless_epochs_are_a_sentence() -> None:
-    with pytest.raises(TrainError) as caught:
-        plan_batches(np.full(3, 8), TrainSection(epochs=float("inf")))
-    assert str(caught.value) == "train.epochs: the run would never end\n  fix: give a number, or set train.max_steps"
 
 
 def test_late_epochs_of_large_data_are_found_at_once() -> None:

@@ -8,9 +8,8 @@ import pytest
 import torch
 from transformers import get_constant_schedule, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from tunesmith.errors import TrainError
 from tunesmith.recipe.train import TrainSection
-from tunesmith.train.optimizer import learning_rate, make_optimizer, num_warmup_steps
+from tunesmith.train.optimizer import learning_rate, num_warmup_steps
 
 
 def theirs(make: Any, total: int, **settings: int) -> list[float]:
@@ -56,14 +55,3 @@ def test_no_step_is_spent_at_rate_zero_and_the_peak_is_reached() -> None:
 )
 def test_warm_up_is_a_share_or_a_number_of_steps(warmup: float, total: int, steps: int) -> None:
     assert num_warmup_steps(total, TrainSection(warmup=warmup)) == steps
-
-
-@pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 2.0), (-0.1, 0.9)])
-def test_decay_rates_that_do_not_decay_are_refused(betas: tuple[float, float]) -> None:
-    section = TrainSection.model_construct(**{**TrainSection().model_dump(), "betas": betas})
-    with pytest.raises(TrainError) as caught:
-        make_optimizer([torch.nn.Parameter(torch.zeros(1))], section)
-    assert str(caught.value) == (
-        f"train.betas: AdamW's decay rates are {list(betas)}\n"
-        "  fix: write two numbers from 0 up to, but not including, 1, such as [0.9, 0.999]"
-    )

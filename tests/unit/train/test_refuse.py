@@ -12,7 +12,9 @@ import torch
 
 from tests.unit.train import tiny
 from tests.unit.train.conftest import MakeJob
+from tunesmith.data.dataset import open_dataset
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.train import refuse
 from tunesmith.train.job import read_result
 from tunesmith.train.loop import Loop
 
@@ -28,16 +30,6 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"parts": {"validation": GOOD}},
         "data.train: the training part of the dataset has no rows\n"
         "  fix: add rows, or leave more of them to training in data.split",
-    ),
-    "nothing learnt": (
-        {"parts": {"train": UNLABELLED}},
-        "{dataset}: no token of the train rows is learnt\n"
-        "  fix: check data.train_on with `tunesmith data show RECIPE`, which prints the learnt tokens in colour",
-    ),
-    "nothing learnt in validation": (
-        {"parts": {"train": GOOD, "validation": UNLABELLED}},
-        "{dataset}: no token of the validation rows is learnt\n"
-        "  fix: check data.train_on with `tunesmith data show RECIPE`, which prints the learnt tokens in colour",
     ),
     "all weights zero": (
         {"parts": {"train": WEIGHTLESS}},
@@ -59,34 +51,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "train.sequence_length: the longest conversation has 80 tokens, the base model has 64 positions\n"
         "  fix: set it to 64 or less; data.overlong says what happens to longer conversations",
     ),
-    "early stopping without validation": (
-        {"parts": {"train": GOOD}, "train": {"early_stopping": {}}},
-        "train.early_stopping: there are no validation rows to evaluate on\n"
-        "  fix: set data.split.validation or data.validation, or leave this out",
-    ),
-    "evaluation without validation": (
-        {"parts": {"train": GOOD}, "train": {"eval_every": 3}},
-        "train.eval_every: there are no validation rows to evaluate on\n"
-        "  fix: set data.split.validation or data.validation, or leave this out",
-    ),
-    "two types": (
-        {"parts": {"train": GOOD}, "dtype": "bfloat16"},
-        "train.precision: training is to compute in float32, the base model to be in bfloat16\n"
-        "  fix: give both the same type, or leave one at auto",
-    ),
     "a target the model does not have": (
         {"parts": {"train": GOOD}, "method": {"targets": ["query"]}},
         "method.targets: the model has no linear layer named 'query'\n"
         "  fix: known: down_proj, gate_proj, k_proj, lm_head, o_proj, q_proj, up_proj, v_proj",
-    ),
-    "decay rates": (
-        {"parts": {"train": GOOD}, "train": {"betas": [0.9, 1.0]}},
-        "train.betas: AdamW's decay rates are [0.9, 1.0]\n"
-        "  fix: write two numbers from 0 up to, but not including, 1, such as [0.9, 0.999]",
-    ),
-    "an endless run": (
-        {"parts": {"train": GOOD}, "train": {"epochs": float("inf")}},
-        "train.epochs: the run would never end\n  fix: give a number, or set train.max_steps",
     ),
     "a rate that cannot move a float32": (
         {"parts": {"train": GOOD}, "train": {"learning_rate": 1e-60}},
@@ -117,12 +85,52 @@ def test_each_mistake_has_its_sentence_and_no_adapter(
     dataset = tiny.write_dataset(tmp_path / "data", **given["parts"])
     sections: dict[str, Any] = {"method": given["method"]} if "method" in given else {}
     job = make_job(given.get("train"), model=model, dataset=dataset, **sections)
-    job.recipe["model"]["dtype"] = given.get("dtype", "auto")
     with pytest.raises(TunesmithError) as caught:
         Loop(job).run()
     assert str(caught.value) == message.replace("{dataset}", str(dataset))
     assert not (job.folder / "adapter").exists()
     assert read_result(job.folder) is None
+
+
+BEFORE_WORKERS_START: dict[str, tuple[dict[str, Any], str]] = {
+    "nothing learnt": (
+        {"parts": {"train": UNLABELLED}},
+        "{dataset}: no token of the train rows is learnt\n"
+        "  fix: check data.train_on with `tunesmith data show RECIPE`, which prints the learnt tokens in colour",
+    ),
+    "nothing learnt in validation": (
+        {"parts": {"train": GOOD, "validation": UNLABELLED}},
+        "{dataset}: no token of the validation rows is learnt\n"
+        "  fix: check data.train_on with `tunesmith data show RECIPE`, which prints the learnt tokens in colour",
+    ),
+    "early stopping without validation": (
+        {"parts": {"train": GOOD}, "train": {"early_stopping": {}}},
+        "train.early_stopping: there are no validation rows to evaluate on\n"
+        "  fix: set data.split.validation or data.validation, or leave this out",
+    ),
+    "evaluation without validation": (
+        {"parts": {"train": GOOD}, "train": {"eval_every": 3}},
+        "train.eval_every: there are no validation rows to evaluate on\n"
+        "  fix: set data.split.validation or data.validation, or leave this out",
+    ),
+    "two types": (
+        {"parts": {"train": GOOD}, "dtype": "bfloat16"},
+        "train.precision: training is to compute in float32, the base model to be in bfloat16\n"
+        "  fix: give both the same type, or leave one at auto",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE_WORKERS_START)
+def test_each_mistake_seen_without_a_model_has_its_sentence(make_job: MakeJob, tmp_path: Path, case: str) -> None:
+    given, message = BEFORE_WORKERS_START[case]
+    dataset = open_dataset(tiny.write_dataset(tmp_path / "data", **given["parts"]))
+    job = make_job(given.get("train"), dataset=dataset.folder)
+    job.recipe["model"]["dtype"] = given.get("dtype", "auto")
+    with pytest.raises(TunesmithError) as caught:
+        refuse.ignored_settings(job.load_recipe(), len(dataset.rows("validation")))
+        refuse.rows(dataset.rows("train"), dataset.rows("validation"), dataset.folder)
+    assert str(caught.value) == message.replace("{dataset}", str(dataset.folder))
 
 
 def changed(model: Path, folder: Path, name: str, rows: int | slice, value: float) -> Path:

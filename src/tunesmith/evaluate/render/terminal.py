@@ -39,7 +39,10 @@ def _scoreboard(report: EvaluationReport) -> Table:
     table = _table(f"{report.context.name}: {len(report.rows)} held-out rows, against the best prompt")
     table.add_column("metric", no_wrap=True)
     for column in view.columns(report):
-        table.add_column(Text(f"{column.part}\n{one_line(column.contestant.name, 24)}"), justify="right")
+        # The name alone, a word a line, so that all fits into 80 columns; the part where one contestant plays two.
+        words = one_line(column.contestant.name, 24).split()
+        parts = [column.part] if report.base == report.best_prompt and column.part != "tuned" else []
+        table.add_column(Text("\n".join(parts + words)), justify="right")
     table.add_column(f"difference\n[dim]{_confidence(report)} interval[/dim]", justify="right", no_wrap=True)
     table.add_column("outcome")
     compared = {row[0]: row for row in view.comparison_rows(report, report.best_prompt)}
@@ -67,7 +70,7 @@ def _table(title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    return Table(title=Text(visible(title), style="bold"), box=SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    return Table(title=Text(visible(title), style="bold"), box=SIMPLE_HEAD, title_justify="left", padding=0)
 
 
 def _coloured(outcome: str) -> Text:
