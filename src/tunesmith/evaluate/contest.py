@@ -15,7 +15,7 @@ from tunesmith.errors import EvaluationError
 from tunesmith.evaluate.answers import Answer, Contestant, ContestantKind, TestRow
 from tunesmith.evaluate.generate import generate
 from tunesmith.evaluate.likelihood import negative_log_likelihoods
-from tunesmith.evaluate.prompts import PromptVariant, answer_turn
+from tunesmith.evaluate.prompts import ZERO_SHOT, PromptVariant, answer_turn
 from tunesmith.recipe.evaluate import DecodingSection
 
 if TYPE_CHECKING:
@@ -60,10 +60,22 @@ class Contest:
                 told = self._step(f"{name}: likelihood", rows)
                 sums = negative_log_likelihoods(self.model, prompts, references, told)
         answers = tuple(
-            Answer(text.text, nll, len(reference), len(row.reference.encode(errors="replace")), text.finished)
+            Answer(text.text, nll, len(reference), len(self._reference(row).encode(errors="replace")), text.finished)
             for row, reference, text, nll in zip(rows, references, texts, sums, strict=True)
         )
         return Contestant(name, kind, variant.description, answers)
+
+    def test_row(self, row: Example) -> TestRow:
+        """The row as the report shows it: the prompt as text, without the template's markers; the reference as the
+        text that a model would have to write, tool calls too."""
+        text = "\n\n".join(f"{message['role']}: {message['content']}" for message in row.prompt)
+        return TestRow(text, self._reference(row), row.label, str(row.origin))
+
+    def _reference(self, row: Example) -> str:
+        if not answer_turn(row).get("tool_calls"):
+            return row.reference
+        text: str = self.renderer.tokenizer.decode(self._ids(ZERO_SHOT, row)[1], skip_special_tokens=True)
+        return text.strip()
 
     def _ids(self, variant: PromptVariant, row: Example) -> tuple[list[int], list[int]]:
         """Token ids of the prompt, ending where the answer begins, and of the reference answer with its end."""
@@ -99,9 +111,3 @@ class Contest:
             self.report(what, done, len(rows))
 
         return told
-
-
-def test_row(renderer: Renderer, row: Example) -> TestRow:
-    """The row as the report shows it: the prompt as text, without the template's markers."""
-    text = "\n\n".join(f"{message['role']}: {message['content']}" for message in row.prompt)
-    return TestRow(text, row.reference, row.label, str(row.origin))

@@ -12,7 +12,7 @@ from tunesmith.data.example import Example
 from tunesmith.data.render import Renderer
 from tunesmith.errors import EvaluationError
 from tunesmith.evaluate.build import build_report
-from tunesmith.evaluate.contest import Contest, Report, test_row
+from tunesmith.evaluate.contest import Contest, Report
 from tunesmith.evaluate.metrics import check_metrics
 from tunesmith.evaluate.prompts import ZERO_SHOT, variants
 from tunesmith.evaluate.result import EvaluationReport, ReportContext
@@ -46,7 +46,8 @@ def evaluate(
         raise EvaluationError(
             f"the test split has {len(test)} rows", where="data.split.test", fix="hold out more, or give data.test"
         )
-    rows = [test_row(renderer, row) for row in test]
+    contest = Contest(model, renderer, section.decoding, report)
+    rows = [contest.test_row(row) for row in test]
     check_metrics(rows, section)
     prompts = variants(section.prompts, list(dataset.examples("train")))
     if len(prompts) > 1 and len(validation) < 2:
@@ -55,12 +56,11 @@ def evaluate(
             where="data.split.validation",
             fix="hold out more, or give data.validation",
         )
-    contest = Contest(model, renderer, section.decoding, report)
     best, selection = prompts[0], None
     if len(prompts) > 1:
         needs = section.gate.metric in LIKELIHOOD_METRICS
         tried = [contest.answer(prompt.name, "prompt", prompt, validation, likelihood=needs) for prompt in prompts]
-        selection = choose_prompt([test_row(renderer, row) for row in validation], tried, section)
+        selection = choose_prompt([contest.test_row(row) for row in validation], tried, section)
         best = next(prompt for prompt in prompts if prompt.name == selection.best)
     contestants = [contest.answer(BASE, "prompt", ZERO_SHOT, test)]
     best_name = BASE

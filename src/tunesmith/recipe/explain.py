@@ -121,8 +121,8 @@ def _explain(kind: str, refusal: tuple[str, ...], spot: Spot) -> Mistake:
             documentation = _documentation(spot)
             return Mistake(spot.field, "missing", spot.node.place, f"add `{spot.parts[-1]}:` ({documentation})")
         case "value_error":
-            reason, *fix = refusal
-            advice = fix[0] if fix else "see `tunesmith recipe schema --markdown`"
+            reason, *advised = refusal
+            advice = advised[0] if advised else "see `tunesmith recipe schema --markdown`"
             return Mistake(spot.field, reason, spot.node.place, advice)
         case "union_tag_invalid" if isinstance(spot.node.value, dict):
             given = spot.node.value["type"]

@@ -118,6 +118,7 @@ def test_tools_and_calls_are_shown() -> None:
     assert TOKENIZER.decode(prompt).startswith("weather<|im_start|>user\nquestion")
     assert "assistant\ncall7<|im_end|>" in TOKENIZER.decode(prompt)
     assert TOKENIZER.decode(reference) == "call7<|im_end|>"
+    assert contest.test_row(row).reference == "call7"  # what metrics compare with, where the content is empty
 
 
 def test_base_and_adapter_answer_apart_and_progress_is_told(model: Any) -> None:
