@@ -64,7 +64,11 @@ def sweep(parent: Path, now: float | None = None) -> int:
     oldest = (time.time() if now is None else now) - STALE_SECONDS
     num_removed = 0
     for path in parent.glob(f"{TEMPORARY}*"):
-        if path.lstat().st_mtime < oldest:
+        try:
+            changed = path.lstat().st_mtime
+        except FileNotFoundError:  # its process has finished it in this moment
+            continue
+        if changed < oldest:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

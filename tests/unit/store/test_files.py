@@ -301,3 +301,14 @@ def test_a_manifest_has_the_same_bytes_for_the_same_files() -> None:
     manifest = Manifest(files)
     again = Manifest.from_bytes(manifest.to_bytes(), manifest.content_hash, "here")
     assert again == manifest and again.to_bytes() == manifest.to_bytes()
+
+
+def test_what_another_process_finishes_while_old_files_are_looked_for_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, old = tmp_path / ".tmp-gone", tmp_path / ".tmp-old"
+    old.mkdir()
+    os.utime(old, (0, 0))
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone, old]))
+    assert durable.sweep(tmp_path) == 1
+    assert not old.exists()
