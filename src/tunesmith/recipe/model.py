@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tunesmith.recipe.address import Address
 from tunesmith.recipe.section import Section
 
 
 class ModelSection(Section):
     """The base model."""
 
-    source: Address
+    source: str
     """Short name (`tunesmith doctor --models` lists them), hub id, folder, GGUF file, or a folder's URL."""
 
     revision: str | None = None

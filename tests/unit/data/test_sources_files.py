@@ -161,7 +161,8 @@ def test_a_fingerprint_follows_the_content_and_not_the_place(tmp_path: Path) -> 
 def test_secrets_in_a_url_are_not_shown(tmp_path: Path) -> None:
     from tunesmith.data.sources import describe
 
-    assert describe(FileSource(path="s3://KEY:SECRET@bucket/rows.jsonl")) == "s3://bucket/rows.jsonl"
+    written = FileSource.model_construct(path="s3://KEY:SECRET@bucket/rows.jsonl")  # a recipe refuses it
+    assert describe(written) == "s3://bucket/rows.jsonl"
 
 
 def test_text_that_is_not_utf8_in_parquet_spoils_only_its_own_row(tmp_path: Path) -> None:
