@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from tests import tiny_models
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion, Version
 from tunesmith.store.home import find_home
 
 
-def adapter(folder: Path, method: LoraMethod, chat_template: str | None = None, **changes: Any) -> Path:
+def adapter(folder: Path, method: MethodSection, chat_template: str | None = None, **changes: Any) -> Path:
     """Write an adapter for `tiny_models.model()` into a folder."""
     import torch
 
@@ -32,14 +32,14 @@ def adapter(folder: Path, method: LoraMethod, chat_template: str | None = None, 
 
 
 def register(
-    start: Path, method: LoraMethod | None = None, recipe: dict[str, Any] | None = None, **changes: Any
+    start: Path, method: MethodSection | None = None, recipe: dict[str, Any] | None = None, **changes: Any
 ) -> Version:
     """Save a base into `start/base`, an adapter into `start/adapter`, and register it as `tiny` in the home."""
     from tunesmith.models.resolve import resolve_model
     from tunesmith.recipe.model import ModelSection
 
     base = tiny_models.save(start / "base", **changes)
-    adapter(start / "adapter", method or LoraMethod(rank=4), **changes)
+    adapter(start / "adapter", method or MethodSection(rank=4), **changes)
     section = ModelSection(source=str(base), dtype="float32")
     new = NewVersion(
         name="tiny",

@@ -17,7 +17,9 @@ def main() -> None:
     job, rank, world_size, store = sys.argv[1:]
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=int(rank), world_size=int(world_size))
     try:
-        Loop(TrainJob(**json.loads(Path(job).read_text())), int(rank), int(world_size)).run()
+        loop = Loop(TrainJob(**json.loads(Path(job).read_text())), int(rank), int(world_size))
+        loop.run()
+        (loop.job.folder / f"held-{rank}.json").write_text(json.dumps(loop.strategy.held()))
     finally:
         dist.destroy_process_group()
 

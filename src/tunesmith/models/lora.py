@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ModelError, did_you_mean
 from tunesmith.models.quiet import quiet_libraries
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.store.file_system import without_secrets
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CONFIG = "adapter_config.json"
 TEMPLATE = "chat_template.jinja"
 
 
-def attach_lora(model: PreTrainedModel, method: LoraMethod, seed: int) -> PeftModel:
+def attach_lora(model: PreTrainedModel, method: MethodSection, seed: int) -> PeftModel:
     """Wrap the model with a new adapter in float32: A random by `seed`, B zero, so that nothing changes at first.
 
     Raises ModelError when a target names no linear layer.
@@ -49,20 +49,30 @@ def attach_lora(model: PreTrainedModel, method: LoraMethod, seed: int) -> PeftMo
         return get_peft_model(model, config)
 
 
-def adapter_state(model: PeftModel) -> dict[str, torch.Tensor]:
-    """The adapter's tensors under PEFT's names, on the CPU, in float32, sorted by name."""
+def adapter_state(model: PeftModel, trained: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+    """The adapter's tensors under PEFT's names, on the CPU, sorted.
+
+    They are the model's own, or those of `trained`, which are named as the model's parameters are.
+    """
     from peft import get_peft_model_state_dict
 
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
+    state = get_peft_model_state_dict(model, trained, save_embedding_layers=False)
     return {name: state[name].detach().to("cpu").contiguous() for name in sorted(state)}
 
 
-def save_adapter(model: PeftModel, folder: Path, base: str, chat_template: str | None = None) -> None:
+def save_adapter(
+    model: PeftModel,
+    folder: Path,
+    base: str,
+    chat_template: str | None = None,
+    state: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write the two files that PEFT and vLLM load, and the chat template when it is not the base model's own.
 
-    The same adapter gives the same bytes; `base` names the source.
+    The same adapter gives the same bytes; `base` names the source. `state`, as `adapter_state` gives it, takes the
+    place of the model's own tensors.
     """
-    write_adapter(adapter_state(model), adapter_config(model, base), folder)
+    write_adapter(adapter_state(model) if state is None else state, adapter_config(model, base), folder)
     if chat_template is not None:
         (folder / TEMPLATE).write_text(chat_template, encoding="utf-8")
 

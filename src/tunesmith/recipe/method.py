@@ -9,7 +9,7 @@ from pydantic import Field
 from tunesmith.recipe.section import Section
 
 
-class LoraMethod(Section):
+class MethodSection(Section):
     """Low-rank adapters on frozen base weights (Hu et al. 2021, arXiv:2106.09685)."""
 
     type: Literal["lora"] = "lora"

@@ -15,6 +15,17 @@ class ResourcesSection(Section):
     workers: int = Field(1, ge=1)
     """Processes that train together."""
 
+    strategy: Literal["ddp", "fsdp", "zero1", "zero2", "zero3"] = "ddp"
+    """How the workers share the model: `ddp` gives each all of it, `fsdp` and `zero3` a part of everything, `zero1` a
+    part of the optimizer's state, `zero2` of the gradients too. `zero*` are DeepSpeed's. The result is the same."""
+
+    offload: Literal["none", "optimizer", "all"] = "none"
+    """What lies in memory instead of on the GPU: the optimizer's state (`zero*`), or parameters too (`fsdp`,
+    `zero3`)."""
+
+    offload_folder: str | None = None
+    """A folder on an NVMe disk to offload to instead of memory (`zero3`)."""
+
     cpus_per_worker: int | None = Field(None, ge=1)
     """Cores of each worker; by default this machine's cores shared out evenly, or 1 beside a GPU."""
 

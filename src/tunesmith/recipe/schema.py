@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tunesmith.recipe.data import DataSection
 from tunesmith.recipe.evaluate import EvaluateSection
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.section import Section
@@ -32,7 +32,7 @@ class Recipe(Section):
     data: DataSection
     """Rows of examples and what to do with them."""
 
-    method: LoraMethod = LoraMethod()
+    method: MethodSection = MethodSection()
     """How weights are changed."""
 
     train: TrainSection = TrainSection()

@@ -39,24 +39,31 @@ def write_whole(path: Path, content: bytes) -> None:
 def new_folder(target: Path) -> Iterator[Path]:
     """An empty folder beside `target` to fill, which becomes `target` in one step when the block ends well.
 
-    By then what was put into it is on the disk.
-
-    When another process was first, its folder stays and this one is thrown away: meant for folders named by content.
+    By then what was put into it is on the disk. When another process was first, its folder stays and this one is
+    thrown away: meant for folders named by content.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(target)
     temporary.mkdir()
     try:
         yield temporary
-        _sync_tree(temporary)
-        try:
-            temporary.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
-        sync_folder(target.parent)
+        publish(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish(finished: Path, target: Path) -> None:
+    """Let a folder beside `target` become `target` in one step, with all that is in it on the disk.
+
+    When there is a `target` already, it stays, and so does the folder.
+    """
+    _sync_tree(finished)
+    try:
+        finished.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+    sync_folder(target.parent)
 
 
 def sweep(parent: Path, now: float | None = None) -> int:

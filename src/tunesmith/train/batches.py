@@ -89,6 +89,20 @@ def share(rows: list[int], rank: int, world_size: int) -> list[int]:
     return rows[rank::world_size]
 
 
+def even_micro_batches(
+    rows: list[int], num_tokens: Sequence[int] | np.ndarray, limit: int, rank: int, world_size: int, lockstep: bool
+) -> list[tuple[list[int], bool]]:
+    """A worker's micro-batches of a batch, each with whether it counts.
+
+    Every worker has at least one, and in `lockstep` all have as many: what is missing is filled up with a row that
+    counts for nothing.
+    """
+    groups = [micro_batches(share(rows, one, world_size), num_tokens, limit) for one in range(world_size)]
+    wanted = max(map(len, groups)) if lockstep else 1
+    mine: list[tuple[list[int], bool]] = [(group, True) for group in groups[rank]]
+    return mine + [(rows[:1], False)] * (wanted - len(mine))
+
+
 def micro_batches(rows: list[int], num_tokens: Sequence[int] | np.ndarray, limit: int) -> list[list[int]]:
     """Consecutive rows that go through the model together: at most `limit` tokens, or one row that is longer."""
     groups: list[list[int]] = []

@@ -1,6 +1,8 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped. Whole or absent, safetensors and JSON only.
 
-There is no random state in them: order of the data, dropout and initial weights follow from the seed and the step.
+All workers write at the same time, each its own file into one unfinished folder and then a note that it is done. When
+all notes are there the first worker adds the manifest and gives the folder its name. There is no random state in it:
+order of the data, dropout and initial weights follow from the seed and the step.
 """
 
 from __future__ import annotations
@@ -9,102 +11,103 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TrainError
-from tunesmith.store.durable import TEMPORARY, new_folder, temporary_sibling
+from tunesmith.store.durable import TEMPORARY, publish, temporary_sibling, write_whole
+from tunesmith.train.pieces import Piece, Pieces, write_pieces
+from tunesmith.train.progress import Progress
+
+if TYPE_CHECKING:
+    from tunesmith.train.strategies import Strategy
 
 PREFIX = "step-"
-TENSORS = "state.safetensors"
 STATE = "state.json"
-
-
-@dataclass
-class Progress:
-    """Where a run stands after `step` optimizer steps.
-
-    `tokens` and `label_tokens` seen, `seconds` of training over all attempts, the lowest validation loss and its step.
-    For early stopping: the loss to beat, and how many evaluations in a row did not. `identity` says what run it is.
-    """
-
-    step: int = 0
-    tokens: int = 0
-    label_tokens: int = 0
-    seconds: float = 0.0
-    best_loss: float | None = None
-    best_step: int | None = None
-    loss_to_beat: float | None = None
-    stale_evaluations: int = 0
-    identity: dict[str, Any] = field(default_factory=dict)
+FILES = "files"
+WAIT_SECONDS = 1800
+"""How long the first worker waits for the others' files."""
 
 
 def save(
-    folder: Path, progress: Progress, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
-) -> Path:
-    """Write the checkpoint of a step; it appears whole or not at all. Returns its folder.
+    folder: Path, progress: Progress, pieces: Iterable[Piece], rank: int = 0, world_size: int = 1, attempt: str = "0"
+) -> None:
+    """Write this worker's part of the checkpoint of a step; the first worker returns when all of it is in force.
 
-    One that is there already was written by this run at this step, so it holds the same and stays.
+    `attempt` is the same for all workers of a run and another after every restart. A checkpoint that is there already
+    was written by this run at this step, so it holds the same and stays.
     """
-    from safetensors.torch import save_file
-
     target = at_step(folder, progress.step)
     if target.is_dir():
-        return target
-    tensors: dict[str, torch.Tensor] = {}
-    for name, parameter in parameters.items():
-        tensors[f"parameter/{name}"] = parameter.detach().cpu().contiguous()
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer/{key}/{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    with new_folder(target) as unfinished:
-        save_file(tensors, unfinished / TENSORS)
-        state = {**asdict(progress), "sha256": _sha256(unfinished / TENSORS)}
-        (unfinished / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-    return target
+        return
+    unfinished = folder / f"{TEMPORARY}{target.name}-{attempt}"
+    unfinished.mkdir(parents=True, exist_ok=True)
+    path = unfinished / f"rank-{rank:05d}.safetensors"
+    write_pieces(path, pieces)
+    write_whole(_note(path), json.dumps(_sha256(path)).encode())
+    if rank == 0:
+        files = _await(unfinished, world_size)
+        write_whole(unfinished / STATE, (json.dumps({**asdict(progress), FILES: files}, indent=2) + "\n").encode())
+        publish(unfinished, target)
 
 
-def load(
-    path: Path, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, identity: dict[str, Any]
-) -> Progress:
-    """Bring parameters and optimizer to a checkpoint's state, in place.
+def _await(unfinished: Path, world_size: int) -> dict[str, str]:
+    """The files of all workers with their hashes; the notes are removed."""
+    paths = [unfinished / f"rank-{rank:05d}.safetensors" for rank in range(world_size)]
+    deadline = time.monotonic() + WAIT_SECONDS
+    while missing := [path.name for path in paths if not _note(path).is_file()]:
+        if time.monotonic() > deadline:
+            raise TrainError(
+                f"workers did not write their part of a checkpoint in {WAIT_SECONDS // 60} minutes ({missing[0]})",
+                where=str(unfinished),
+                fix="look into the workers' logs; the last checkpoint is kept",
+            )
+        time.sleep(0.005)
+    found = {}
+    for path in paths:
+        found[path.name] = json.loads(_note(path).read_bytes())
+        _note(path).unlink()
+    return found
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".done")
+
+
+def load(path: Path, strategy: Strategy, identity: dict[str, Any]) -> Progress:
+    """Bring parameters and optimizer to a checkpoint's state, in place, whatever strategy and workers wrote it.
 
     Raises TrainError when it is damaged or of another run; then nothing has been changed.
     """
-    progress, tensors = _read(path)
+    progress, pieces = read(path, strategy.rank, strategy.world_size)
     changed = sorted(
         key for key in identity.keys() | progress.identity.keys() if progress.identity.get(key) != identity.get(key)
     )
-    saved = {key: value.shape for key, value in tensors.items() if key.startswith("parameter/")}
-    if changed or saved != {f"parameter/{name}": parameter.shape for name, parameter in parameters.items()}:
+    saved = {key: shape for key, shape in pieces.shapes.items() if key.startswith("parameter/")}
+    if changed or saved != {f"parameter/{name}": shape for name, shape in strategy.shapes.items()}:
         raise TrainError(
             f"the checkpoint is of another run (it differs in: {', '.join(changed) or 'trained parameters'})",
             where=str(path),
             fix="train under another recipe name, or remove the run's folder",
         )
-    optimizer.state.clear()
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[f"parameter/{name}"])
-    for key, value in tensors.items():
-        kind, _, rest = key.partition("/")
-        if kind == "optimizer":
-            entry, _, name = rest.partition("/")
-            optimizer.state[parameters[name]][entry] = value.to(parameters[name].device)
+    strategy.restore(pieces)
     return progress
 
 
-def _read(path: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
+def read(path: Path, rank: int = 0, world_size: int = 1) -> tuple[Progress, Pieces]:
+    """Open a checkpoint. The workers share out the checking of its files. Raises TrainError when it is damaged."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     try:
         values = json.loads((path / STATE).read_text(encoding="utf-8"))
-        if values.pop("sha256") != _sha256(path / TENSORS):
-            raise ValueError(f"{TENSORS} is not what was written")
-        return Progress(**values), load_file(path / TENSORS)
+        files = sorted(values.pop(FILES).items())
+        for name, digest in files[rank::world_size]:
+            if digest != _sha256(path / name):
+                raise ValueError(f"{name} is not what was written")
+        return Progress(**values), Pieces([path / name for name, _ in files])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise TrainError(

@@ -9,17 +9,24 @@ from tunesmith.errors import TrainError
 from tunesmith.models.lora import adapter_state, save_adapter
 from tunesmith.store.durable import new_folder, temporary_sibling
 from tunesmith.train.job import ADAPTER, TrainJob
+from tunesmith.train.pieces import Pieces
+from tunesmith.train.strategies.strategy import PARAMETER
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 
-def finish(model: PeftModel, job: TrainJob) -> None:
+def finish(model: PeftModel, pieces: Pieces, job: TrainJob) -> None:
     """Write the adapter into the run's folder, whole or not at all, in place of one that an earlier attempt left.
+
+    `model` says what its tensors are called, `pieces` are those of the checkpoint that it is made of.
 
     Raises TrainError when the adapter does nothing: its B matrices begin at zero, and then training left them there.
     """
-    if not any(bool(tensor.any()) for name, tensor in adapter_state(model).items() if "lora_B" in name):
+    names = [key for key in pieces.shapes if key.startswith(f"{PARAMETER}/")]
+    trained = {name.removeprefix(f"{PARAMETER}/"): pieces.whole(name) for name in names}
+    state = adapter_state(model, trained)
+    if not any(bool(tensor.any()) for name, tensor in state.items() if "lora_B" in name):
         raise TrainError(
             "training has changed nothing: the adapter is as it was at the start",
             where="train.learning_rate",
@@ -31,4 +38,4 @@ def finish(model: PeftModel, job: TrainJob) -> None:
         target.rename(before)
         shutil.rmtree(before, ignore_errors=True)
     with new_folder(target) as unfinished:
-        save_adapter(model, unfinished, job.model_source, job.chat_template)
+        save_adapter(model, unfinished, job.model_source, job.chat_template, state)

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from tunesmith.store.durable import write_whole
-from tunesmith.train.checkpoint import Progress
 from tunesmith.train.job import RESULT, TrainJob, TrainResult
+from tunesmith.train.progress import Progress
 from tunesmith.train.sinks import JsonLines, Mirrors
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +19,14 @@ from tunesmith.models.lora import attach_lora
 from tunesmith.models.lora_linear import speed_up
 from tunesmith.recipe.schema import Recipe
 from tunesmith.train import checkpoint, refuse
-from tunesmith.train.batches import BatchPlan, micro_batches, plan_batches, share
+from tunesmith.train.batches import BatchPlan, even_micro_batches, plan_batches
 from tunesmith.train.chance import draws, seed_draws
 from tunesmith.train.finish import finish
 from tunesmith.train.forward import MicroBatch, loss_sum
 from tunesmith.train.job import CHECKPOINTS, STOP, TrainJob, TrainResult
 from tunesmith.train.journal import Journal
-from tunesmith.train.optimizer import learning_rate, make_optimizer
+from tunesmith.train.optimizer import learning_rate
+from tunesmith.train.progress import Progress
 from tunesmith.train.strategies import STRATEGIES
 
 REPORTS = 10
@@ -46,7 +48,8 @@ class Loop:
         self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoint_every = self.section.checkpoint_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoints = job.folder / CHECKPOINTS
-        self.strategy = STRATEGIES["ddp"](rank, world_size)
+        resources = self.recipe.resources
+        self.strategy = STRATEGIES[resources.strategy](rank, world_size, resources)
         self._load_model()
 
     def _load_model(self) -> None:
@@ -58,14 +61,17 @@ class Loop:
             base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.num_known_tokens = base.get_input_embeddings().num_embeddings
         self.adapted = attach_lora(base, self.recipe.method, self.section.seed)
-        speed_up(self.adapted)
+        if not self.strategy.whole_modules:
+            speed_up(self.adapted)
         self.dtype = base.dtype
-        self.parameters = {name: p for name, p in self.adapted.named_parameters() if p.requires_grad}
-        refuse.no_parameters(len(self.parameters))
+        counts = [(p.numel(), p.requires_grad) for p in self.adapted.parameters()]
+        self.all_parameters = sum(size for size, _ in counts)
+        self.trained_parameters = sum(size for size, trained in counts if trained)
+        refuse.no_parameters(self.trained_parameters)
         # A dropout mask is drawn for a row, so that it depends on neither the workers nor the size of micro-batches.
         self.micro_batch_tokens = 1 if draws(self.adapted) else self.section.micro_batch_tokens
-        self.model = self.strategy.wrap(self.adapted)
-        self.optimizer = make_optimizer(self.parameters.values(), self.section)
+        self.strategy.set_up(self.adapted, self.section)
+        self.model, self.parameters = self.strategy.model, self.strategy.parameters
 
     def run(self) -> TrainResult:
         """Resume from the newest checkpoint, or start; train to the end, to an early stop, or until told to stop."""
@@ -83,22 +89,23 @@ class Loop:
         with Journal(self.job, self.rank) as journal:
             journal.start(progress, self.plan.total_steps, self._facts())
             status = self._steps(progress, journal)
-            if self.rank == 0:
-                self._save(progress)
+            self._save(progress)
             if status != "interrupted":
                 self._finish(progress)
             return journal.end(self._result(status, progress))
 
-    def _resume(self) -> checkpoint.Progress:
+    def _resume(self) -> Progress:
         if self.rank == 0:
             checkpoint.clean(self.checkpoints)
             checkpoint.clean(self.job.folder)
         path = checkpoint.latest(self.checkpoints)
         identity = {**self.job.identity, "total_steps": self.plan.total_steps}
-        progress = checkpoint.Progress(identity=identity)
+        progress = Progress(identity=identity)
         if path is not None:
-            progress = checkpoint.load(path, self.parameters, self.optimizer, identity)
-        first = self.strategy.sum([float(progress.step) if self.rank == 0 else 0.0])[0]
+            progress = checkpoint.load(path, self.strategy, identity)
+        drawn = secrets.randbits(48) if self.rank == 0 else 0
+        first, attempt = self.strategy.sum([float(progress.step) if self.rank == 0 else 0.0, float(drawn)])
+        self.attempt = f"{int(attempt):012x}"
         if self.strategy.sum([float(progress.step != first)])[0]:
             raise TrainError(
                 f"the workers do not see the same checkpoints: one is at step {progress.step}, the first at {first:g}",
@@ -107,7 +114,7 @@ class Loop:
             )
         return progress
 
-    def _steps(self, progress: checkpoint.Progress, journal: Journal) -> str:
+    def _steps(self, progress: Progress, journal: Journal) -> str:
         while progress.step < self.plan.total_steps:
             # Asked before a step, so that a run resumed after its early stop stops again.
             if self.section.early_stopping and progress.stale_evaluations >= self.section.early_stopping.patience:
@@ -127,7 +134,7 @@ class Loop:
                 return "interrupted"
             # The best is saved at once: it is what the adapter is made of.
             due = progress.step % self.checkpoint_every == 0 or progress.best_step == progress.step
-            if self.rank == 0 and due and not last:
+            if due and not last:
                 self._save(progress)
         return "finished"
 
@@ -137,15 +144,11 @@ class Loop:
         weight = sum(float(self.train_rows[row].label_weights.sum()) for row in rows)
         refuse.no_label(weight, f"step {step + 1}", rows)
         loss, tokens, labels = self._gradients(step, rows, weight)
-        norm = float(self.strategy.clip(list(self.parameters.values()), self.section.max_grad_norm))
         rate = learning_rate(step, self.plan.total_steps, self.section)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        norm = self.strategy.step(rate, self.section.max_grad_norm)
         asked = float(self.rank == 0 and (self.job.folder / STOP).exists())
         loss, tokens, labels, asked = self.strategy.sum([loss, tokens, labels, asked])
         refuse.nonsense(loss, norm, step + 1, rows)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         numbers = {"train_loss": loss, "learning_rate": rate, "gradient_norm": norm}
         return {**numbers, "tokens": tokens, "label_tokens": labels}, asked > 0
 
@@ -154,30 +157,31 @@ class Loop:
 
         Afterwards every parameter holds the gradient of the whole batch, of all workers.
         """
-        mine = share(rows, self.rank, self.world_size)
-        # A worker without rows still takes part in the sum of gradients, with a row that counts for nothing.
-        groups = micro_batches(mine or rows[:1], self.plan.num_tokens, self.micro_batch_tokens)
+        groups = self._groups(rows, self.train_rows, self.micro_batch_tokens)
         self.model.train()
         losses, tokens, labels = [], 0, 0
-        for number, group in enumerate(groups):
+        for number, (group, counts) in enumerate(groups):
             last = number == len(groups) - 1
             seed_draws(self.section.seed, step, group[0])  # for dropout, where there is any
             batch = self._batch(self.train_rows, group)
-            with self.strategy.accumulating(last):
-                loss = loss_sum(self.model, batch) / weight * (1.0 if mine else 0.0)
+            with self.strategy.computing(last):
+                loss = loss_sum(self.model, batch) / weight * float(counts)
                 self.strategy.backward(loss, last)
             losses.append(loss.detach())
-            if mine:
+            if counts:
                 tokens += batch.num_tokens
                 labels += len(batch.targets)
         return float(torch.stack(losses).double().sum()), float(tokens), float(labels)
+
+    def _groups(self, rows: list[int], of: PackedRows, limit: int) -> list[tuple[list[int], bool]]:
+        return even_micro_batches(rows, of.num_tokens, limit, self.rank, self.world_size, self.strategy.lockstep)
 
     def _batch(self, rows: PackedRows, indices: list[int]) -> MicroBatch:
         chosen = [rows[index] for index in indices]
         refuse.unknown_tokens(chosen, self.num_known_tokens)
         return MicroBatch.of(chosen, self.device, self.dtype)
 
-    def _evaluate(self, progress: checkpoint.Progress, journal: Journal) -> None:
+    def _evaluate(self, progress: Progress, journal: Journal) -> None:
         """Note the validation loss, whether it is the lowest so far, and whether it falls as early stopping asks."""
         began = time.perf_counter()
         loss = self._validation_loss()
@@ -196,40 +200,40 @@ class Loop:
         """Mean over the learnt tokens of the validation rows, in nats."""
         self.model.eval()
         total, weight = 0.0, 0.0
-        mine = share(list(range(len(self.validation_rows))), self.rank, self.world_size)
-        for group in micro_batches(mine, self.validation_rows.num_tokens, self.section.micro_batch_tokens):
+        rows = list(range(len(self.validation_rows)))
+        for group, counts in self._groups(rows, self.validation_rows, self.section.micro_batch_tokens):
             batch = self._batch(self.validation_rows, group)
-            total += float(loss_sum(self.adapted, batch))
-            weight += batch.label_weight
+            with self.strategy.computing():
+                loss = float(loss_sum(self.adapted, batch))
+            total += loss * counts
+            weight += batch.label_weight * counts
         total, weight = self.strategy.sum([total, weight])
-        refuse.no_label(weight, "the validation rows", mine)
+        refuse.no_label(weight, "the validation rows", rows)
         return total / weight
 
-    def _save(self, progress: checkpoint.Progress) -> None:
-        checkpoint.save(self.checkpoints, progress, self.parameters, self.optimizer)
-        checkpoint.prune(self.checkpoints, self.section.keep_checkpoints, progress.best_step)
-
-    def _finish(self, progress: checkpoint.Progress) -> None:
-        """The best weights become the adapter."""
-        if progress.best_step is not None and progress.best_step != progress.step and self.rank == 0:
-            identity = progress.identity
-            best = checkpoint.at_step(self.checkpoints, progress.best_step)
-            checkpoint.load(best, self.parameters, self.optimizer, identity)
+    def _save(self, progress: Progress) -> None:
+        pieces = self.strategy.pieces()
+        checkpoint.save(self.checkpoints, progress, pieces, self.rank, self.world_size, self.attempt)
         if self.rank == 0:
-            finish(self.adapted, self.job)
+            checkpoint.prune(self.checkpoints, self.section.keep_checkpoints, progress.best_step)
+
+    def _finish(self, progress: Progress) -> None:
+        """The best weights, as their checkpoint has them, become the adapter."""
+        if self.rank == 0:
+            _, pieces = checkpoint.read(checkpoint.at_step(self.checkpoints, progress.best_step or progress.step))
+            finish(self.adapted, pieces, self.job)
 
     def _facts(self) -> dict[str, Any]:
-        trained = sum(p.numel() for p in self.parameters.values())
         return {
-            "trained_parameters": trained,
-            "all_parameters": sum(p.numel() for p in self.adapted.parameters()),
+            "trained_parameters": self.trained_parameters,
+            "all_parameters": self.all_parameters,
             "rows": len(self.train_rows),
             "world_size": self.world_size,
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
         }
 
-    def _result(self, status: str, progress: checkpoint.Progress) -> TrainResult:
+    def _result(self, status: str, progress: Progress) -> TrainResult:
         facts = self._facts()
         counted = {key: value for key, value in asdict(progress).items() if key in TrainResult.__dataclass_fields__}
         return TrainResult(

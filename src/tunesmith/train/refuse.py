@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,17 @@ import numpy as np
 
 from tunesmith.data.dataset import PackedRow, PackedRows
 from tunesmith.errors import DataError, ModelError, RecipeError, TrainError
+from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.schema import Recipe
+
+OFFLOADS = {
+    "ddp": ("none",),
+    "fsdp": ("none", "all"),
+    "zero1": ("none", "optimizer"),
+    "zero2": ("none", "optimizer"),
+    "zero3": ("none", "optimizer", "all"),
+}
+"""What each strategy can keep in memory instead of on the GPU. FSDP2's offload takes the optimizer's state along."""
 
 
 def ignored_settings(recipe: Recipe, num_validation_rows: int) -> None:
@@ -30,6 +41,31 @@ def ignored_settings(recipe: Recipe, num_validation_rows: int) -> None:
             f"training is to compute in {section.precision}, the base model to be in {recipe.model.dtype}",
             where="train.precision",
             fix="give both the same type, or leave one at auto",
+        )
+
+
+def placement(resources: ResourcesSection) -> None:
+    """A strategy that is not installed, or settings that it cannot heed. Raises RecipeError naming the field."""
+    strategy, offload, folder = resources.strategy, resources.offload, resources.offload_folder
+    if strategy.startswith("zero") and importlib.util.find_spec("deepspeed") is None:
+        raise RecipeError(
+            f"{strategy} needs the package deepspeed, which is not installed",
+            where="resources.strategy",
+            fix="pip install 'tunesmith[deepspeed]', or set resources.strategy: fsdp",
+        )
+    if offload not in OFFLOADS[strategy]:
+        known = [name for name, offers in OFFLOADS.items() if offload in offers]
+        offers = " or ".join(OFFLOADS[strategy])
+        raise RecipeError(
+            f"{strategy} cannot offload {'its optimizer alone' if offload == 'optimizer' else 'parameters'}",
+            where="resources.offload",
+            fix=f"set resources.offload: {offers}, or resources.strategy: {' or '.join(known)}",
+        )
+    if folder is not None and (strategy != "zero3" or offload == "none"):
+        raise RecipeError(
+            "only zero3 with offload uses a folder",
+            where="resources.offload_folder",
+            fix="leave it out, or set resources.strategy: zero3 and resources.offload: optimizer or all",
         )
 
 

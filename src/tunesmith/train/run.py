@@ -74,6 +74,7 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
     from tunesmith.train.batches import plan_batches
 
     recipe = loaded.recipe
+    refuse.placement(recipe.resources)
     check_writable(home)
     with console.status("finding the base model"):
         found = ingredients(loaded, home)

@@ -19,7 +19,7 @@ from tunesmith.chat.terminal import talk
 from tunesmith.cli import cli
 from tunesmith.errors import TunesmithError
 from tunesmith.models.tuned import find_tuned
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.registry.registry import Registry
 from tunesmith.store.home import find_home
 
@@ -77,7 +77,7 @@ def test_the_recipes_system_message_stop_strings_and_temperature_are_used(projec
 
 def test_a_folder_with_an_adapter_is_enough(project: Path) -> None:
     tiny_models.save(project / "base")
-    tiny_versions.adapter(project / "runs/1/adapter", LoraMethod(rank=4), tiny_models.TEMPLATE.replace("\n", "~"))
+    tiny_versions.adapter(project / "runs/1/adapter", MethodSection(rank=4), tiny_models.TEMPLATE.replace("\n", "~"))
     result = run("./runs/1/adapter", "--prompt", "hello", "--max-new-tokens", "5", "--json")
     assert result.exit_code == 0, result.exception
     assert json.loads(result.stdout)["base_model"] == "base"

@@ -17,7 +17,7 @@ from tunesmith.evaluate.contest import Contest
 from tunesmith.evaluate.prompts import ZERO_SHOT, PromptVariant, variants
 from tunesmith.models.load import load_tuned
 from tunesmith.recipe.evaluate import DecodingSection, PromptsSection
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 
 TOKENIZER = tiny_models.tokenizer()
@@ -42,7 +42,7 @@ def renderer(train_on: tuple[str, ...] = ("assistant",), template: str = tiny_mo
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     start = tmp_path_factory.mktemp("contest")
-    adapter = tiny_versions.adapter(start / "adapter", LoraMethod(rank=4))
+    adapter = tiny_versions.adapter(start / "adapter", MethodSection(rank=4))
     section = ModelSection(source="tiny", dtype="float32")
     return load_tuned(tiny_models.save(start / "base"), section, adapter, torch.device("cpu"))
 

@@ -14,7 +14,7 @@ from tests import tiny_models, tiny_versions
 from tunesmith.cli import cli
 from tunesmith.errors import TunesmithError
 from tunesmith.export import export as module
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 
 IDS = torch.arange(2, 26).view(2, 12)
 
@@ -41,13 +41,13 @@ def together(project: Path, **changes: Any) -> torch.Tensor:
         return logits
 
 
-CASES: dict[str, tuple[LoraMethod, dict[str, Any]]] = {
-    "lora": (LoraMethod(rank=4), {}),
-    "rslora": (LoraMethod(rank=4, rslora=True), {}),
-    "dora": (LoraMethod(rank=4, dora=True), {}),
-    "qwen2": (LoraMethod(rank=4), {"kind": "qwen2"}),
-    "tied head": (LoraMethod(rank=4, targets=("q_proj", "lm_head")), {"tie_word_embeddings": True}),
-    "tied": (LoraMethod(rank=4), {"tie_word_embeddings": True}),
+CASES: dict[str, tuple[MethodSection, dict[str, Any]]] = {
+    "lora": (MethodSection(rank=4), {}),
+    "rslora": (MethodSection(rank=4, rslora=True), {}),
+    "dora": (MethodSection(rank=4, dora=True), {}),
+    "qwen2": (MethodSection(rank=4), {"kind": "qwen2"}),
+    "tied head": (MethodSection(rank=4, targets=("q_proj", "lm_head")), {"tie_word_embeddings": True}),
+    "tied": (MethodSection(rank=4), {"tie_word_embeddings": True}),
 }
 
 
@@ -103,7 +103,7 @@ def test_the_authors_generation_config_and_the_recipes_template_come_along(proje
     tiny_models.save(project / "base")
     suggested = '{"eos_token_id": [1, 7], "temperature": 0.7, "do_sample": true}'
     (project / "base" / "generation_config.json").write_text(suggested)
-    tiny_versions.adapter(project / "adapter", LoraMethod(rank=4), tiny_models.TEMPLATE + "{# mine #}")
+    tiny_versions.adapter(project / "adapter", MethodSection(rank=4), tiny_models.TEMPLATE + "{# mine #}")
     assert run("./adapter", "--to", "merged").exit_code == 0
     assert (project / "merged" / "generation_config.json").read_text() == suggested
     assert (project / "merged" / "chat_template.jinja").read_text().endswith("{# mine #}")

@@ -117,10 +117,10 @@ def test_all_ends_of_a_turn_are_known(folder: Path) -> None:
 def test_nothing_is_printed_while_libraries_are_imported(folder: Path, tmp_path: Path) -> None:
     code = (
         "import torch; from pathlib import Path; from tunesmith.models.load import load_base;"
-        "from tunesmith.models.lora import attach_lora; from tunesmith.recipe.method import LoraMethod;"
+        "from tunesmith.models.lora import attach_lora; from tunesmith.recipe.method import MethodSection;"
         "from tunesmith.recipe.model import ModelSection;"
         f"base = load_base(Path({str(folder)!r}), ModelSection(source='tiny'), torch.device('cpu'));"
-        "attach_lora(base, LoraMethod(rank=2), 0)"
+        "attach_lora(base, MethodSection(rank=2), 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -14,7 +14,7 @@ from tunesmith.errors import ModelError
 from tunesmith.models.load import load_base, load_tuned
 from tunesmith.models.lora import adapter_config, attach_lora, load_adapter, save_adapter
 from tunesmith.models.lora_linear import LoraLinear, speed_up
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 
 CPU = torch.device("cpu")
@@ -22,7 +22,7 @@ FLOAT32 = ModelSection(source="tiny", dtype="float32")
 IDS = torch.arange(2, 26).view(2, 12)
 
 
-def adapted(method: LoraMethod, seed: int = 0, fill: bool = True, **changes: Any) -> Any:
+def adapted(method: MethodSection, seed: int = 0, fill: bool = True, **changes: Any) -> Any:
     """A tiny model with an adapter whose B is not zero, so that it changes something."""
     base = tiny_models.model(**changes).requires_grad_(False)
     made = attach_lora(base, method, seed)
@@ -45,7 +45,7 @@ def gradients(model: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])  # Qwen2 has a bias
 @pytest.mark.parametrize("rslora", [False, True])
 def test_the_fast_layer_equals_pefts_forward_and_backward(kind: str, rslora: bool) -> None:
-    model = adapted(LoraMethod(rank=4, alpha=10, rslora=rslora), kind=kind)
+    model = adapted(MethodSection(rank=4, alpha=10, rslora=rslora), kind=kind)
     layer = model.base_model.model.model.layers[0].self_attn.q_proj
     start = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(4)) / 8
     found = []
@@ -62,7 +62,7 @@ def test_the_fast_layer_equals_pefts_forward_and_backward(kind: str, rslora: boo
 
 
 def test_and_so_does_a_whole_model_of_them() -> None:
-    model = adapted(LoraMethod(rank=4))
+    model = adapted(MethodSection(rank=4))
     logits, expected = gradients(model)
     assert speed_up(model) == 14
     fast, found = gradients(model)
@@ -86,7 +86,7 @@ def test_its_gradients_are_those_of_finite_differences(bias: bool) -> None:
 
 def test_switching_the_adapter_off_gives_the_base_and_merging_counts_once() -> None:
     base = tiny_models.model()(input_ids=IDS).logits
-    model = adapted(LoraMethod(rank=4))
+    model = adapted(MethodSection(rank=4))
     speed_up(model)
     with torch.no_grad():
         tuned = model(input_ids=IDS).logits
@@ -99,7 +99,7 @@ def test_switching_the_adapter_off_gives_the_base_and_merging_counts_once() -> N
 
 
 def test_another_adapter_can_be_chosen() -> None:
-    model = adapted(LoraMethod(rank=4))
+    model = adapted(MethodSection(rank=4))
     speed_up(model)
     from peft import LoraConfig
 
@@ -108,11 +108,11 @@ def test_another_adapter_can_be_chosen() -> None:
     assert torch.equal(model(input_ids=IDS).logits, tiny_models.model()(input_ids=IDS).logits)
 
 
-SLOW = [(LoraMethod(rank=4, dora=True), 0), (LoraMethod(rank=4, dropout=0.5), 0)]
+SLOW = [(MethodSection(rank=4, dora=True), 0), (MethodSection(rank=4, dropout=0.5), 0)]
 
 
-@pytest.mark.parametrize(("method", "num_fast"), [*SLOW, (LoraMethod(rank=4, targets=("q_proj", "v_proj")), 4)])
-def test_only_plain_layers_are_exchanged(method: LoraMethod, num_fast: int) -> None:
+@pytest.mark.parametrize(("method", "num_fast"), [*SLOW, (MethodSection(rank=4, targets=("q_proj", "v_proj")), 4)])
+def test_only_plain_layers_are_exchanged(method: MethodSection, num_fast: int) -> None:
     model = adapted(method).eval()
     before = model(input_ids=IDS).logits
     assert speed_up(model) == num_fast
@@ -120,7 +120,7 @@ def test_only_plain_layers_are_exchanged(method: LoraMethod, num_fast: int) -> N
 
 
 def test_dropout_still_drops() -> None:
-    model = adapted(LoraMethod(rank=4, dropout=0.5)).train()
+    model = adapted(MethodSection(rank=4, dropout=0.5)).train()
     speed_up(model)
     assert not torch.equal(model(input_ids=IDS).logits, model(input_ids=IDS).logits)
 
@@ -128,7 +128,7 @@ def test_dropout_still_drops() -> None:
 def test_a_new_adapter_changes_nothing_depends_on_the_seed_alone_and_leaves_the_generator() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first, again, other = (adapted(LoraMethod(rank=4), seed, fill=False) for seed in (5, 5, 6))
+    first, again, other = (adapted(MethodSection(rank=4), seed, fill=False) for seed in (5, 5, 6))
     torch.manual_seed(1)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first(input_ids=IDS).logits, tiny_models.model()(input_ids=IDS).logits)
@@ -138,8 +138,12 @@ def test_a_new_adapter_changes_nothing_depends_on_the_seed_alone_and_leaves_the_
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize("method", [LoraMethod(rank=4), LoraMethod(rank=3, rslora=True), LoraMethod(rank=4, dora=True)])
-def test_plain_peft_loads_what_was_saved(method: LoraMethod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "method", [MethodSection(rank=4), MethodSection(rank=3, rslora=True), MethodSection(rank=4, dora=True)]
+)
+def test_plain_peft_loads_what_was_saved(
+    method: MethodSection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from peft import PeftModel
 
     model = adapted(method).eval()
@@ -158,7 +162,7 @@ def test_plain_peft_loads_what_was_saved(method: LoraMethod, tmp_path: Path, mon
 
 
 def test_the_adapter_is_loaded_in_the_type_of_the_base(tmp_path: Path) -> None:
-    save_adapter(adapted(LoraMethod(rank=4)), tmp_path, "tiny")
+    save_adapter(adapted(MethodSection(rank=4)), tmp_path, "tiny")
     base = tiny_models.save(tmp_path / "base")
     tuned = load_tuned(base, ModelSection(source="tiny", dtype="bfloat16"), tmp_path, CPU)
     assert {parameter.dtype for parameter in tuned.parameters()} == {torch.bfloat16}
@@ -167,7 +171,7 @@ def test_the_adapter_is_loaded_in_the_type_of_the_base(tmp_path: Path) -> None:
 def test_the_same_adapter_is_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        save_adapter(adapted(LoraMethod(rank=4), 5), tmp_path / name, "owner/model")
+        save_adapter(adapted(MethodSection(rank=4), 5), tmp_path / name, "owner/model")
     for file in ("adapter_model.safetensors", "adapter_config.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
@@ -189,7 +193,7 @@ SHOWN = [
 @pytest.mark.parametrize(("source", "shown"), SHOWN)
 def test_the_configuration_names_no_place_of_this_machine(source: str, shown: str, tmp_path: Path) -> None:
     tiny_models.save(tmp_path / "base")
-    model = attach_lora(load_base(tmp_path / "base", FLOAT32, CPU), LoraMethod(rank=2), 0)
+    model = attach_lora(load_base(tmp_path / "base", FLOAT32, CPU), MethodSection(rank=2), 0)
     config = adapter_config(model, source)
     assert config["base_model_name_or_path"] == shown
     written = json.dumps(config, default=str)
@@ -205,7 +209,7 @@ def test_targets_that_are_not_there_are_refused() -> None:
     }
     for target, fix in rows.items():
         with pytest.raises(ModelError) as caught:
-            attach_lora(tiny_models.model(), LoraMethod(targets=("q_proj", target)), 0)
+            attach_lora(tiny_models.model(), MethodSection(targets=("q_proj", target)), 0)
         assert str(caught.value) == message.format(target, fix)
 
 
@@ -214,7 +218,7 @@ def test_an_adapter_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(ModelError, match=r"there is no adapter in .*adapter\n  fix: name a folder with"):
         load_adapter(tiny_models.model(), folder)
-    save_adapter(adapted(LoraMethod(rank=4, targets=("q_proj", "down_proj"))), folder, "tiny")
+    save_adapter(adapted(MethodSection(rank=4, targets=("q_proj", "down_proj"))), folder, "tiny")
     start = f"the adapter in {folder} does not fit this base model "
     for changes, reason in [
         ({"hidden_size": 32}, "(Error(s) in loading state_dict"),
@@ -229,7 +233,7 @@ def test_an_adapter_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json"])
 def test_a_damaged_adapter_is_a_sentence(file: str, tmp_path: Path) -> None:
-    save_adapter(adapted(LoraMethod(rank=4)), tmp_path, "tiny")
+    save_adapter(adapted(MethodSection(rank=4)), tmp_path, "tiny")
     (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:100])
     with pytest.raises(ModelError, match="does not fit this base model"):
         load_adapter(tiny_models.model(), tmp_path)

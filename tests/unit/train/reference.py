@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from tests.unit.train.tiny import Document
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.train import TrainSection
 
 
-def peft_model(folder: Path, method: LoraMethod, seed: int) -> Any:
+def peft_model(folder: Path, method: MethodSection, seed: int) -> Any:
     """The base with PEFT's adapter, without anything of ours."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

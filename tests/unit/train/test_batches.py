@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tunesmith.errors import TrainError
 from tunesmith.recipe.train import TrainSection
-from tunesmith.train.batches import BatchPlan, micro_batches, plan_batches, share
+from tunesmith.train.batches import BatchPlan, even_micro_batches, micro_batches, plan_batches, share
 
 SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=60)
 
@@ -137,3 +137,18 @@ def test_late_epochs_of_large_data_are_found_at_once() -> None:
     for step in range(500 * 12_500, 500 * 12_500 + 20):
         plan.rows(step)
     assert calls == 1
+
+
+@pytest.mark.parametrize("lockstep", [False, True])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+def test_every_row_counts_once_and_no_worker_is_without_a_micro_batch(world_size: int, lockstep: bool) -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 90, 40)
+    for num_rows in (1, 2, 7, 13):
+        rows = rng.permutation(40)[:num_rows].tolist()
+        groups = [even_micro_batches(rows, sizes, 100, rank, world_size, lockstep) for rank in range(world_size)]
+        counted = [row for mine in groups for group, counts in mine if counts for row in group]
+        assert sorted(counted) == sorted(rows)
+        assert all(mine for mine in groups)
+        if lockstep:
+            assert len({len(mine) for mine in groups}) == 1

@@ -12,7 +12,7 @@ import torch
 from tests.unit.train import reference, tiny
 from tests.unit.train.conftest import MakeJob
 from tunesmith.data.dataset import open_dataset
-from tunesmith.recipe.method import LoraMethod
+from tunesmith.recipe.method import MethodSection
 from tunesmith.train.forward import MicroBatch, loss_sum
 from tunesmith.train.loop import Loop
 from tunesmith.train.sinks import read_events
@@ -36,7 +36,7 @@ def gradients(loop: Loop, rows: list[int]) -> tuple[float, dict[str, torch.Tenso
     weight = sum(float(loop.train_rows[row].label_weights.sum()) for row in rows)
     loss, _, _ = loop._gradients(0, rows, weight)
     found = {name: parameter.grad.clone() for name, parameter in loop.parameters.items() if parameter.grad is not None}
-    loop.optimizer.zero_grad()
+    loop.strategy.optimizer.zero_grad()
     return loss, found
 
 
@@ -51,7 +51,7 @@ def expected_gradients(model: Any, rows: list[int]) -> tuple[float, dict[str, to
 )
 def test_loss_and_gradients_are_those_of_plain_pytorch(make_job: MakeJob, tiny_model: Path, method: dict) -> None:
     loop = Loop(make_job(method=method))
-    model = reference.peft_model(tiny_model, LoraMethod.model_validate(method), loop.section.seed)
+    model = reference.peft_model(tiny_model, MethodSection.model_validate(method), loop.section.seed)
     theirs = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert theirs.keys() == loop.parameters.keys()
     for name, parameter in theirs.items():
@@ -100,7 +100,7 @@ def test_gradient_checkpointing_really_recomputes(make_job: MakeJob) -> None:
 def test_packed_logits_are_those_of_each_conversation_alone(make_job: MakeJob, tiny_model: Path) -> None:
     loop = Loop(make_job())
     with_random_b(loop.parameters)
-    model = reference.peft_model(tiny_model, LoraMethod(rank=4, alpha=8.0), 0)
+    model = reference.peft_model(tiny_model, MethodSection(rank=4, alpha=8.0), 0)
     with_random_b({name: p for name, p in model.named_parameters() if p.requires_grad})
     batch = MicroBatch.of([loop.train_rows[row] for row in range(13)], loop.device, loop.dtype)
     everywhere = torch.arange(batch.num_tokens)

@@ -14,6 +14,7 @@ from tests.unit.train import tiny
 from tests.unit.train.conftest import MakeJob
 from tunesmith.data.dataset import open_dataset
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.train import refuse
 from tunesmith.train.job import read_result
 from tunesmith.train.loop import Loop
@@ -131,6 +132,43 @@ def test_each_mistake_seen_without_a_model_has_its_sentence(make_job: MakeJob, t
         refuse.ignored_settings(job.load_recipe(), len(dataset.rows("validation")))
         refuse.rows(dataset.rows("train"), dataset.rows("validation"), dataset.folder)
     assert str(caught.value) == message.replace("{dataset}", str(dataset.folder))
+
+
+PLACEMENTS = {
+    "ddp offloads nothing": (
+        {"offload": "all"},
+        "resources.offload: ddp cannot offload parameters\n"
+        "  fix: set resources.offload: none, or resources.strategy: fsdp or zero3",
+    ),
+    "fsdp offloads both": (
+        {"strategy": "fsdp", "offload": "optimizer"},
+        "resources.offload: fsdp cannot offload its optimizer alone\n"
+        "  fix: set resources.offload: none or all, or resources.strategy: zero1 or zero2 or zero3",
+    ),
+    "a folder for nothing": (
+        {"strategy": "zero2", "offload": "optimizer", "offload_folder": "/fast"},
+        "resources.offload_folder: only zero3 with offload uses a folder\n"
+        "  fix: leave it out, or set resources.strategy: zero3 and resources.offload: optimizer or all",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLACEMENTS)
+def test_what_a_strategy_cannot_heed_is_refused(case: str) -> None:
+    settings, message = PLACEMENTS[case]
+    with pytest.raises(TunesmithError) as caught:
+        refuse.placement(ResourcesSection.model_validate(settings))
+    assert str(caught.value) == message
+
+
+def test_a_strategy_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TunesmithError) as caught:
+        refuse.placement(ResourcesSection(strategy="zero3"))
+    assert str(caught.value) == (
+        "resources.strategy: zero3 needs the package deepspeed, which is not installed\n"
+        "  fix: pip install 'tunesmith[deepspeed]', or set resources.strategy: fsdp"
+    )
 
 
 def changed(model: Path, folder: Path, name: str, rows: int | slice, value: float) -> Path:

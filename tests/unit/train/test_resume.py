@@ -203,7 +203,7 @@ def test_a_half_written_checkpoint_does_not_count_and_is_removed(make_job: MakeJ
     job = make_job({**KINDS["plain"]["train"], "max_steps": 4})
     unfinished = job.folder / "checkpoints" / ".tmp-step-00000099-1-abcd"
     unfinished.mkdir(parents=True)
-    (unfinished / "state.safetensors").write_bytes(b"half")
+    (unfinished / "rank-00000.safetensors").write_bytes(b"half")
     (job.folder / "checkpoints" / "step-00000003.bak").mkdir()
     assert Loop(job).run().status == "finished"
     assert not unfinished.exists()
@@ -221,21 +221,21 @@ def interrupted(job: TrainJob, steps: int = 1) -> Path:
 
 
 def damage_tail(path: Path) -> None:
-    content = (path / "state.safetensors").read_bytes()
-    (path / "state.safetensors").write_bytes(content[:-100])
+    content = (path / "rank-00000.safetensors").read_bytes()
+    (path / "rank-00000.safetensors").write_bytes(content[:-100])
 
 
 def damage_bit(path: Path) -> None:
-    content = bytearray((path / "state.safetensors").read_bytes())
+    content = bytearray((path / "rank-00000.safetensors").read_bytes())
     content[-5] ^= 1
-    (path / "state.safetensors").write_bytes(content)
+    (path / "rank-00000.safetensors").write_bytes(content)
 
 
 DAMAGES = {
-    "cut short": (damage_tail, "state.safetensors is not what was written"),
-    "one bit": (damage_bit, "state.safetensors is not what was written"),
-    "empty": (lambda path: (path / "state.safetensors").write_bytes(b""), "state.safetensors is not what was written"),
-    "weights missing": (lambda path: (path / "state.safetensors").unlink(), "No such file or directory"),
+    "cut short": (damage_tail, "rank-00000.safetensors is not what was written"),
+    "one bit": (damage_bit, "rank-00000.safetensors is not what was written"),
+    "empty": (lambda path: (path / "rank-00000.safetensors").write_bytes(b""), "rank-00000.safetensors is not what was written"),  # noqa: E501
+    "weights missing": (lambda path: (path / "rank-00000.safetensors").unlink(), "No such file or directory"),
     "state missing": (lambda path: (path / "state.json").unlink(), "No such file or directory"),
     "state cut": (lambda path: (path / "state.json").write_text('{"step": 1'), "Expecting ',' delimiter: line 1 column 11 (char 10)"),  # noqa: E501
     "state of another kind": (lambda path: (path / "state.json").write_text("[]"), "'str' object cannot be interpreted as an integer"),  # noqa: E501
@@ -288,9 +288,9 @@ def test_a_refused_checkpoint_changes_nothing(make_job: MakeJob) -> None:
     one = Loop(make_job(run="other", **KINDS["plain"]))
     before = {name: parameter.detach().clone() for name, parameter in one.parameters.items()}
     with pytest.raises(TrainError):
-        checkpoint.load(path, one.parameters, one.optimizer, {"dataset": "another"})
+        checkpoint.load(path, one.strategy, {"dataset": "another"})
     assert all(torch.equal(before[name], parameter) for name, parameter in one.parameters.items())
-    assert not one.optimizer.state
+    assert not one.strategy.optimizer.state
 
 
 def test_which_checkpoints_stay(make_job: MakeJob) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
+import torch.distributed as dist
+
+from tunesmith.recipe.resources import ResourcesSection
+from tunesmith.recipe.train import TrainSection
+from tunesmith.train.optimizer import make_optimizer
+from tunesmith.train.pieces import Piece, Pieces, share_of
+
+PARAMETER, OPTIMIZER = "parameter", "optimizer"
 
 
 class Strategy(ABC):
@@ -12,28 +24,113 @@ class Strategy(ABC):
 
     The loop divides each loss by the weight of the whole global batch, so gradients are summed over workers, not
     averaged, and the result does not depend on their number.
+
+    After `set_up`, `model` is what the loop calls, `parameters` are the trained ones by the names they had before, and
+    `shapes` their whole shapes, of which a worker may hold a part.
     """
 
-    def __init__(self, rank: int, world_size: int) -> None:
+    lockstep = False
+    """Whether every micro-batch talks to the other workers, so that all must have as many."""
+
+    whole_modules = False
+    """Whether weights may only be used by their own module's forward pass."""
+
+    model: Any
+    parameters: dict[str, torch.nn.Parameter]
+    shapes: dict[str, tuple[int, ...]]
+    optimizer: Any
+
+    def __init__(self, rank: int = 0, world_size: int = 1, resources: ResourcesSection | None = None) -> None:
         self.rank = rank
         self.world_size = world_size
+        self.resources = resources or ResourcesSection()
+
+    def set_up(self, model: Any, section: TrainSection, compute: torch.dtype | None = None) -> None:
+        """Make the model one that all workers train together, and its optimizer.
+
+        `compute` is the type to compute in where it is not that of the weights, which stay as they are.
+        """
+        self.section, self.compute, self.device = section, compute, model.device
+        self.shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+        self.model = self.wrap(model)
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = make_optimizer(self.parameters.values(), section)
 
     @abstractmethod
-    def wrap(self, model: torch.nn.Module) -> torch.nn.Module:
-        """Make the model one that all workers train together; returns what the loop calls."""
+    def wrap(self, model: Any) -> Any:
+        """Share the model out in place; returns what the loop calls."""
 
-    @abstractmethod
+    def computing(self, last: bool = True) -> AbstractContextManager[Any]:
+        """A context for the passes of a micro-batch, the `last` of a step or not."""
+        return nullcontext()
+
     def backward(self, loss: torch.Tensor, last: bool) -> None:
-        """Add the gradients of a micro-batch; `last` of the step also sums them over the workers."""
+        """Add the gradients of a micro-batch. Workers average theirs; times their number that is the sum."""
+        (loss * self.world_size).backward()
 
-    @abstractmethod
-    def accumulating(self, last: bool) -> object:
-        """A context for the forward and backward pass of a micro-batch."""
+    def step(self, rate: float, max_norm: float) -> float:
+        """Move the weights at a learning rate, with the summed gradients scaled down to an L2 norm.
 
-    @abstractmethod
-    def clip(self, parameters: list[torch.nn.Parameter], max_norm: float) -> torch.Tensor:
-        """Scale the summed gradients down to an L2 norm; returns the norm before. 0 only measures."""
+        Returns the norm before that. 0 only measures. Nothing moves when the norm is no number.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        norm = self._clip(max_norm if max_norm > 0 else math.inf)
+        if math.isfinite(norm):
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
 
-    @abstractmethod
+    def _clip(self, max_norm: float) -> float:
+        return float(torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), max_norm))
+
     def sum(self, values: list[float]) -> list[float]:
-        """Add numbers up over the workers; every worker gets the sums."""
+        """Add numbers up over the workers, in float64; every worker gets the sums."""
+        if self.world_size == 1:
+            return values
+        kind = torch.float64 if self.device.type != "mps" else torch.float32
+        tensor = torch.tensor(values, dtype=kind, device=self.device)
+        dist.all_reduce(tensor)
+        return [float(value) for value in tensor]
+
+    def held(self) -> dict[str, int]:
+        """How many values of parameters and of optimizer state lie with this worker between steps."""
+        parameters = sum(self._size(p) for p in self.model.parameters())
+        moments = [value for state in self.optimizer.state.values() for value in state.values() if value.ndim]
+        return {"parameters": parameters, "optimizer": sum(map(self._size, moments))}
+
+    def _size(self, tensor: Any) -> int:
+        size: int = tensor.numel()
+        return size
+
+    def pieces(self) -> Iterator[Piece]:
+        """This worker's part of parameters and optimizer state; those of all workers make up the whole."""
+        for name, parameter in self.parameters.items():
+            yield self._piece(f"{PARAMETER}/{name}", parameter)
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                yield self._piece(f"{OPTIMIZER}/{key}/{name}", torch.as_tensor(value))
+
+    def restore(self, pieces: Pieces) -> None:
+        """Take parameters and optimizer state from those of a checkpoint, in place."""
+        self.optimizer.state.clear()
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                self._fill(parameter, pieces, f"{PARAMETER}/{name}")
+        for key, shape in pieces.shapes.items():
+            kind, _, rest = key.partition("/")
+            entry, _, name = rest.partition("/")
+            if kind == OPTIMIZER:
+                parameter = self.parameters[name]
+                if shape == self.shapes[name]:
+                    value = torch.zeros_like(parameter, requires_grad=False)
+                    self._fill(value, pieces, key)
+                else:  # the number of steps
+                    value = pieces.whole(key).to(self.device)
+                self.optimizer.state[parameter][entry] = value
+
+    def _piece(self, key: str, tensor: torch.Tensor) -> Piece:
+        return share_of(key, tensor, self.rank, self.world_size)
+
+    def _fill(self, tensor: torch.Tensor, pieces: Pieces, key: str) -> None:
+        """Copy this worker's part of a saved tensor into what it holds of it."""
+        tensor.copy_(pieces.whole(key))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,15 +10,13 @@ from typing import Any
 
 import psutil
 import pytest
-from safetensors.numpy import load_file
 
+from tests.integration.workers import assert_equal, on_gloo
 from tests.unit.train import tiny
 from tunesmith.train.driver import run_on_ray
 from tunesmith.train.job import TrainJob, read_result
 from tunesmith.train.loop import Loop
 from tunesmith.train.sinks import read_events
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -38,48 +32,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train=tiny.make_rows(1, 13, weighted=True),
         validation=tiny.make_rows(2, 3, weighted=True),
     )
-
-
-def on_gloo(job: TrainJob, world_size: int) -> None:
-    """Train in processes of their own that know each other through a file."""
-    path = job.folder / "job.json"
-    path.write_text(json.dumps(job.to_json()))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.train_rank", str(path), str(rank), str(world_size),
-             str(job.folder / "store")],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in range(world_size)
-    ]  # fmt: skip
-    try:
-        for worker in workers:
-            output, _ = worker.communicate(timeout=300)
-            assert worker.returncode == 0, output
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-
-
-def assert_equal(job: TrainJob, expected: TrainJob) -> None:
-    """Losses, norms and validation losses of every step, and the adapter, to 1e-5; counts exactly."""
-    for key in ("train_loss", "gradient_norm", "validation_loss"):
-        theirs = [(event["step"], event[key]) for event in read_events(expected.folder) if key in event]
-        ours = [(event["step"], event[key]) for event in read_events(job.folder) if key in event]
-        assert theirs
-        assert [step for step, _ in ours] == [step for step, _ in theirs]
-        assert [value for _, value in ours] == pytest.approx([value for _, value in theirs], abs=1e-5)
-    result, reference = read_result(job.folder), read_result(expected.folder)
-    assert result is not None
-    assert reference is not None
-    for key in ("status", "steps", "tokens", "label_tokens", "best_step"):
-        assert getattr(result, key) == getattr(reference, key), key
-    found, wanted = (load_file(one.folder / "adapter" / "adapter_model.safetensors") for one in (job, expected))
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        assert abs(found[name] - tensor).max() < 1e-5, name
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -131,9 +83,11 @@ def on_ray(job: TrainJob, workers: int, watch: Any = lambda: None) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_of_ray_equal_one(tmp_path: Path, model: Path, dataset: Path) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "zero3"])
+def test_two_workers_of_ray_equal_one(tmp_path: Path, model: Path, dataset: Path, strategy: str) -> None:
     settings = {"epochs": 2, "batch_size": 4}
-    one, two = (tiny.make_job(tmp_path / name, model, dataset, settings) for name in ("one", "two"))
+    one = tiny.make_job(tmp_path / "one", model, dataset, settings)
+    two = tiny.make_job(tmp_path / "two", model, dataset, settings, resources={"strategy": strategy})
     Loop(one).run()
     on_ray(two, 2)
     start = next(event for event in read_events(two.folder) if event["event"] == "start")

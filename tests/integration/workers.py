@@ -1,0 +1,71 @@
+"""Several workers in processes of their own, and whether they have trained what another run has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from tunesmith.train.job import TrainJob, read_result
+from tunesmith.train.sinks import read_events
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def on_gloo(job: TrainJob, world_size: int) -> None:
+    """Train in processes of their own that know each other through a file."""
+    path = job.folder / "job.json"
+    path.write_text(json.dumps(job.to_json()))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    outputs = [path.with_name(f"output-{rank}") for rank in range(world_size)]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.train_rank", str(path), str(rank), str(world_size),
+             str(job.folder / "store")],
+            cwd=ROOT, env=environment, stdout=output.open("w"), stderr=subprocess.STDOUT,
+        )
+        for rank, output in enumerate(outputs)
+    ]  # fmt: skip
+    deadline = time.monotonic() + 240
+    try:
+        # The first that fails ends the wait: the others would sit in a collective for ever.
+        while any(worker.poll() is None for worker in workers) and not any(worker.poll() for worker in workers):
+            assert time.monotonic() < deadline, [output.read_text()[-3000:] for output in outputs]
+            time.sleep(0.05)
+        for worker, output in zip(workers, outputs, strict=True):
+            assert not worker.poll(), output.read_text()[-3000:]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def assert_equal(job: TrainJob, expected: TrainJob) -> None:
+    """Losses, norms and validation losses of every step, and the adapter, to 1e-5; counts exactly."""
+    for key in ("train_loss", "gradient_norm", "validation_loss"):
+        theirs = [(event["step"], event[key]) for event in read_events(expected.folder) if key in event]
+        ours = [(event["step"], event[key]) for event in read_events(job.folder) if key in event]
+        assert theirs
+        assert [step for step, _ in ours] == [step for step, _ in theirs]
+        assert [value for _, value in ours] == pytest.approx([value for _, value in theirs], abs=1e-5)
+    result, reference = read_result(job.folder), read_result(expected.folder)
+    assert result is not None
+    assert reference is not None
+    for key in ("status", "steps", "tokens", "label_tokens", "best_step"):
+        assert getattr(result, key) == getattr(reference, key), key
+    found, wanted = (load_file(one.folder / "adapter" / "adapter_model.safetensors") for one in (job, expected))
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert abs(found[name] - tensor).max() < 1e-5, name
+
+
+def held(job: TrainJob, world_size: int) -> list[dict[str, Any]]:
+    """What each worker held at its end: the values of parameters and of optimizer state that lay with it."""
+    return [json.loads((job.folder / f"held-{rank}.json").read_text()) for rank in range(world_size)]
