@@ -88,7 +88,6 @@ def test_a_run_goes_on_under_any_other_strategy_and_number_of_workers(
         stop.unlink(missing_ok=True)
         if number < len(chain):
             stop.touch()
-        (job.folder / "store").unlink(missing_ok=True)
         on_gloo(job, workers)
         assert (read_result(job.folder) is None) == (number < len(chain))
     starts = [(event["step"], event["world_size"]) for event in read_events(run) if event["event"] == "start"]

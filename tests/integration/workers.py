@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 
+from tests.integration import train_rank
+from tests.ready import ready_processes
 from tunesmith.train.job import TrainJob, read_result
 from tunesmith.train.sinks import read_events
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def on_gloo(job: TrainJob, world_size: int) -> None:
     """Train in processes of their own that know each other through a file."""
-    path = job.folder / "job.json"
-    path.write_text(json.dumps(job.to_json()))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    outputs = [path.with_name(f"output-{rank}") for rank in range(world_size)]
+    store = job.folder / "store"
+    store.unlink(missing_ok=True)
+    outputs = [job.folder / f"output-{rank}" for rank in range(world_size)]
     workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.train_rank", str(path), str(rank), str(world_size),
-             str(job.folder / "store")],
-            cwd=ROOT, env=environment, stdout=output.open("w"), stderr=subprocess.STDOUT,
+        ready_processes().Process(
+            target=train_rank.work, args=(job.to_json(), rank, world_size, str(store), str(output))
         )
         for rank, output in enumerate(outputs)
-    ]  # fmt: skip
+    ]
+    for worker in workers:
+        worker.start()
     deadline = time.monotonic() + 240
     try:
         # The first that fails ends the wait: the others would sit in a collective for ever.
-        while any(worker.poll() is None for worker in workers) and not any(worker.poll() for worker in workers):
+        while any(worker.is_alive() for worker in workers) and not any(worker.exitcode for worker in workers):
             assert time.monotonic() < deadline, [output.read_text()[-3000:] for output in outputs]
             time.sleep(0.05)
         for worker, output in zip(workers, outputs, strict=True):
-            assert not worker.poll(), output.read_text()[-3000:]
+            assert not worker.exitcode, output.read_text()[-3000:]
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
+            worker.join()
 
 
 def assert_equal(job: TrainJob, expected: TrainJob) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import shutil
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.ready import ready_processes
 from tests.unit.train import killable
 from tests.unit.train.conftest import MakeJob
 from tunesmith.errors import TrainError
@@ -176,8 +176,7 @@ def test_a_process_killed_at_random_moments_is_resumed_bit_for_bit(make_job: Mak
     one.run()
     lasts = time.monotonic() - began
     parts = make_job(train, run="parts", method={"rank": 4, "dropout": 0.1})
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.unit.train.killable"])
+    context = ready_processes()
     kills, resumed = 0, 0
     for _ in range(7):
         here, there = context.Pipe()
