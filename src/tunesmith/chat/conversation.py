@@ -14,7 +14,7 @@ from tunesmith.data.example import Message
 from tunesmith.data.template import ChatTemplate
 from tunesmith.errors import ModelError
 from tunesmith.evaluate.generate import generation_arguments
-from tunesmith.models.load import choose_device, load_tokenizer, load_tuned, stop_token_ids
+from tunesmith.models.load import choose_device, load_tokenizer, stop_token_ids
 from tunesmith.recipe.evaluate import DecodingSection
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Conversation:
         known = {key: value for key, value in settings.items() if key in ("temperature", "stop", "seed")}
         section = DecodingSection.model_validate({**known, "max_new_tokens": MAX_NEW_TOKENS, **decoding})
         tokenizer = load_tokenizer(tuned.base.folder, tuned.section, start)
-        model = load_tuned(tuned.base.folder, tuned.section, tuned.adapter, choose_device())
+        model = tuned.load(choose_device())
         return cls(tuned, model, tokenizer, stop_token_ids(tokenizer, tuned.base.folder), section)
 
     def reset(self) -> None:

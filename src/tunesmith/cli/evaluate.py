@@ -34,13 +34,14 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     from tunesmith.train.run import plan_run
 
     console = Console(stderr=True)
-    planned = plan_run(loaded, find_home(), console)
+    home = find_home()
+    planned = plan_run(loaded, home, console)
     result = read_result(planned.job.folder)
     if result is None:
         raise EvaluationError(
             "this recipe has no finished run yet", where=str(recipe), fix=f"run `tunesmith train {recipe}` first"
         )
-    report, folder = evaluate_run(planned, result, console)
+    report, folder = evaluate_run(planned, result, home, console)
     if as_json:
         click.echo(report.to_json().decode())
     else:

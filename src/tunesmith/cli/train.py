@@ -42,7 +42,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bo
         return
     result = train(planned, console, in_process)
     if as_json:
-        click.echo(json.dumps({**asdict(result), "adapter": str(planned.adapter)}, indent=2))
+        click.echo(json.dumps({**asdict(result), planned.job.artefact.name: str(planned.artefact)}, indent=2))
         return
     rate = result.tokens / result.seconds if result.seconds else 0.0
     loss = (
@@ -51,5 +51,5 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bo
     click.echo(
         f"{result.status} after {result.steps} steps, {result.seconds / 60:.1f} minutes, {rate:.0f} tokens/s{loss}"
     )
-    click.echo(f"adapter: {planned.adapter}")
+    click.echo(f"{planned.artefact.name}: {planned.artefact}")
     click.echo(f"next: tunesmith evaluate {recipe}")

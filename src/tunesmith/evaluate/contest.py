@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunesmith.data.example import BadRow, Example, Message
 from tunesmith.data.render import Renderer
@@ -18,26 +18,27 @@ from tunesmith.evaluate.likelihood import negative_log_likelihoods
 from tunesmith.evaluate.prompts import ZERO_SHOT, PromptVariant, answer_turn
 from tunesmith.recipe.evaluate import DecodingSection
 
-if TYPE_CHECKING:
-    from peft import PeftModel
-
 Report = Callable[[str, int, int], None]
 """Told what is being done, how many rows of it are done, and of how many."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """What all contestants have in common: base and adapter, template, decoding."""
+    """What all contestants have in common: base and adapter, template, decoding.
 
-    model: PeftModel
+    `model` is the base with an adapter on it; or, where whole weights were tuned, those, and `base` is the base.
+    """
+
+    model: Any
     renderer: Renderer
     decoding: DecodingSection
     report: Report = lambda what, done, total: None
+    base: Any = None
 
     def answer(
         self, name: str, kind: ContestantKind, variant: PromptVariant, rows: Sequence[Example], likelihood: bool = True
     ) -> Contestant:
-        """Let the base (`prompt`) or the adapter on it (`tuned`) answer every row, asked as the variant asks.
+        """Let the base (`prompt`) or what was tuned (`tuned`) answer every row, asked as the variant asks.
 
         Without `likelihood` the answers have none, which is enough for metrics of the text. Raises EvaluationError when
         a prompt leaves no room for an answer.
@@ -46,9 +47,10 @@ class Contest:
         prompts = [prompt for prompt, _ in asked]
         references = [reference for _, reference in asked]
         self._check_room(prompts, references, name)
-        with self.model.disable_adapter() if kind == "prompt" else nullcontext():
+        model = self.base if kind == "prompt" and self.base is not None else self.model
+        with self.model.disable_adapter() if kind == "prompt" and self.base is None else nullcontext():
             texts = generate(
-                self.model,
+                model,
                 self.renderer.tokenizer,
                 prompts,
                 self.decoding,
@@ -58,7 +60,7 @@ class Contest:
             sums = [0.0] * len(rows)
             if likelihood:
                 told = self._step(f"{name}: likelihood", rows)
-                sums = negative_log_likelihoods(self.model, prompts, references, told)
+                sums = negative_log_likelihoods(model, prompts, references, told)
         answers = tuple(
             Answer(text.text, nll, len(reference), len(self._reference(row).encode(errors="replace")), text.finished)
             for row, reference, text, nll in zip(rows, references, texts, sums, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -19,25 +19,23 @@ from tunesmith.evaluate.result import EvaluationReport, ReportContext
 from tunesmith.evaluate.selection import choose_prompt
 from tunesmith.recipe.evaluate import EvaluateSection
 
-if TYPE_CHECKING:
-    from peft import PeftModel
-
 LIKELIHOOD_METRICS = {"perplexity", "bits_per_byte"}
 BASE, TUNED = "base model", "fine-tuned"
 
 
 def evaluate(
-    model: PeftModel,
+    model: Any,
     renderer: Renderer,
     dataset: Dataset,
     section: EvaluateSection,
     context: ReportContext,
     report: Report = lambda what, done, total: None,
+    base: Any = None,
 ) -> EvaluationReport:
     """Choose the best prompt on the validation rows, then let base, best prompt and tuned model answer the test rows.
 
-    `model` is the base with the adapter on it. Rows are chosen by the dataset's split seed. Raises EvaluationError when
-    there are too few rows or a metric cannot be had.
+    `model` is the base with the adapter on it, or a whole model beside `base`. Rows are chosen by the dataset's split
+    seed. Raises EvaluationError when there are too few rows or a metric cannot be had.
     """
     seed = int(dataset.manifest["split_seed"])
     test = choose_rows(list(dataset.examples("test")), section.max_test_rows, seed)
@@ -46,7 +44,7 @@ def evaluate(
         raise EvaluationError(
             f"the test split has {len(test)} rows", where="data.split.test", fix="hold out more, or give data.test"
         )
-    contest = Contest(model, renderer, section.decoding, report)
+    contest = Contest(model, renderer, section.decoding, report, base)
     rows = [contest.test_row(row) for row in test]
     check_metrics(rows, section)
     prompts = variants(section.prompts, list(dataset.examples("train")))

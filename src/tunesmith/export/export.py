@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tunesmith.errors import ModelError
-from tunesmith.models.load import load_base, load_tokenizer, stop_token_ids
+from tunesmith.models.load import load_base, load_tokenizer, own_dtype, stop_token_ids
 from tunesmith.models.lora import load_adapter
+from tunesmith.models.quantise import quantised_copy, unpacked
 from tunesmith.models.quiet import quiet_libraries
 from tunesmith.store.durable import new_folder
 
@@ -62,10 +62,14 @@ def export(tuned: Tuned, target: Path, start: Path, dtype: str = "auto") -> Expo
     tokenizer = load_tokenizer(tuned.base.folder, tuned.section, start)
     ids = torch.tensor([tokenizer(PROBE, add_special_tokens=False).input_ids])
     adapted = load_adapter(load_base(tuned.base.folder, section, device), tuned.adapter)
+    if tuned.method.type == "qlora":
+        # The adapter has learnt beside rounded weights: it is merged into those, as they are when unpacked.
+        folder = quantised_copy(tuned.base.folder, section, tuned.method, device, tuned.cache)
+        adapted = load_adapter(unpacked(load_base(folder, section, device)), tuned.adapter)
     expected = _logits(adapted, ids)
     _untie(adapted)
     merged = adapted.merge_and_unload()
-    name = _own_dtype(tuned.base.folder) if dtype == "auto" else dtype
+    name = own_dtype(tuned.base.folder) if dtype == "auto" else dtype
     merged.to(getattr(torch, name))
     try:
         with new_folder(target) as unfinished:
@@ -107,12 +111,6 @@ def _untie(adapted: Any) -> None:
         layer = head.get_base_layer()
         layer.weight = torch.nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
         model.config.tie_word_embeddings = False
-
-
-def _own_dtype(folder: Path) -> str:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    written = config.get("dtype") or config.get("torch_dtype") or (config.get("text_config") or {}).get("dtype")
-    return written if written in TOLERANCE else "float32"
 
 
 def _reload(folder: Path, dtype: str, trust_remote_code: bool) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,10 @@ def load_base(
         )
     model.generation_config = GenerationConfig()
     model.to(device).eval().requires_grad_(False)
+    for module in model.modules():
+        # bitsandbytes would repack 4-bit weights for the CPU, rounding anew, in the first pass without gradients.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     if attention == PACKED:
         check_packed(model)
     return model
@@ -126,13 +131,20 @@ def _unloadable(what: str, error: Exception) -> ModelError:
     )
 
 
+def own_dtype(folder: Path) -> str:
+    """The type a model's weights were published in, as its config says; float32 where it says nothing."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    written = config.get("dtype") or config.get("torch_dtype") or (config.get("text_config") or {}).get("dtype")
+    return written if written in ("float32", "bfloat16", "float16") else "float32"
+
+
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """`auto` is bfloat16 where the hardware multiplies in it, else float32."""
     import torch
 
     if wanted == "auto":
         wanted = "bfloat16" if computes_bfloat16(device) else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
 
 
 def computes_bfloat16(device: torch.device) -> bool:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import ModelError
 from tunesmith.models.lora import CONFIG, TEMPLATE
 from tunesmith.models.resolve import ResolvedModel, resolve_model
+from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 
 if TYPE_CHECKING:
+    import torch
+
     from tunesmith.registry.version import Version
     from tunesmith.store.home import Home
 
@@ -31,7 +34,23 @@ class Tuned:
     base: ResolvedModel
     section: ModelSection
     recipe: dict[str, Any]
+    cache: Path
     version: Version | None = None
+
+    @property
+    def method(self) -> MethodSection:
+        """How it was trained; an adapter that is only a folder counts as `lora`."""
+        return MethodSection.model_validate(self.recipe.get("method") or {})
+
+    def load(self, device: torch.device) -> Any:
+        """Base and adapter; a base that was quantised in training is quantised here. Raises ModelError."""
+        from tunesmith.models.load import load_tuned
+        from tunesmith.models.quantise import quantised_copy
+
+        folder = self.base.folder
+        if self.method.type == "qlora":
+            folder = quantised_copy(folder, self.section, self.method, device, self.cache)
+        return load_tuned(folder, self.section, self.adapter, device)
 
     @property
     def system(self) -> str | None:
@@ -60,7 +79,7 @@ def _from_registry(reference: str, home: Home, start: Path, model: str | None) -
             raise ModelError(
                 f"{version.reference} holds full weights, not an adapter",
                 where=version.artefact_uri,
-                fix="load its folder with transformers",
+                fix="load its folder with transformers or vLLM as it is: it is a model of its own",
             )
         adapter = registry.fetch(version)
     finally:
@@ -76,7 +95,7 @@ def _from_registry(reference: str, home: Home, start: Path, model: str | None) -
             where=str(base.folder),
             fix="bring back the base model it was trained on, or say where it is with --model",
         )
-    return Tuned(version.reference, adapter, base, section, version.recipe, version)
+    return Tuned(version.reference, adapter, base, section, version.recipe, home.models, version)
 
 
 def _from_folder(reference: str, home: Home, start: Path, model: str | None) -> Tuned:
@@ -91,7 +110,7 @@ def _from_folder(reference: str, home: Home, start: Path, model: str | None) -> 
     if model is None and not named:
         raise ModelError(f"the adapter in {reference} does not name its base model", fix="name it with --model")
     section = _section(ModelSection(source=str(model or named)), folder, model)
-    return Tuned(reference, folder, resolve_model(section, start, home.models), section, {})
+    return Tuned(reference, folder, resolve_model(section, start, home.models), section, {}, home.models)
 
 
 def _section(section: ModelSection, adapter: Path, model: str | None) -> ModelSection:

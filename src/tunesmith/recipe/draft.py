@@ -70,7 +70,7 @@ data:
     test: 0.1
 
 method:
-  type: lora
+  type: lora  # or qlora (4-bit base), full (all weights)
   rank: 16  # more learns more and costs more memory: 8 to 64 is usual
   alpha: 32
 

@@ -1,18 +1,28 @@
-"""The `method` section: how weights are changed."""
+"""The `method` section: which weights are changed, and how."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tunesmith.recipe.section import Section
 
+ADAPTER_FIELDS = ("rank", "alpha", "dropout", "targets", "rslora", "dora")
+OF_TYPE = {
+    "lora": ADAPTER_FIELDS,
+    "qlora": (*ADAPTER_FIELDS, "quantisation", "double_quantisation"),
+    "full": ("layers",),
+}
+"""The fields that have an effect, for each type."""
+
 
 class MethodSection(Section):
-    """Low-rank adapters on frozen base weights (Hu et al. 2021, arXiv:2106.09685)."""
+    """Which weights are changed: adapters beside frozen weights, or the weights themselves."""
 
-    type: Literal["lora"] = "lora"
+    type: Literal["lora", "qlora", "full"] = "lora"
+    """`lora`: low-rank adapters on frozen base weights (Hu et al. 2021, arXiv:2106.09685). `qlora`: the same on base
+    weights of 4 or 8 bits (Dettmers et al. 2023, arXiv:2305.14314). `full`: the weights themselves."""
 
     rank: int = Field(16, ge=1, le=512)
     """Inner dimension r of the update B·A. vLLM serves 1, 8, 16, 32, 64, 128, 256, 320, 512; others are padded."""
@@ -31,3 +41,30 @@ class MethodSection(Section):
 
     dora: bool = False
     """Weight-decomposed adapters (Liu et al. 2024, arXiv:2402.09353). vLLM cannot serve them as adapters."""
+
+    quantisation: Literal["nf4", "int8"] = "nf4"
+    """How `qlora` keeps the base weights: 4-bit normal floats, or 8-bit integers with outliers apart
+    (Dettmers et al. 2022, arXiv:2208.07339)."""
+
+    double_quantisation: bool = True
+    """Quantise the scales of `nf4` too: 0.4 bits less for each weight."""
+
+    layers: Literal["all"] | tuple[str, ...] = "all"
+    """What `full` trains: parts of the weights' names, such as `layers.29.` or `lm_head`; the others stay frozen."""
+
+    @model_validator(mode="after")
+    def _nothing_without_effect(self) -> MethodSection:
+        for name, field in type(self).model_fields.items():
+            if name != "type" and name not in OF_TYPE[self.type] and getattr(self, name) != field.default:
+                kinds = " or ".join(kind for kind, names in OF_TYPE.items() if name in names)
+                raise ValueError(
+                    f"'{name}' has no effect with type: {self.type}", f"leave it out, or set type: {kinds}"
+                )
+        if self.quantisation != "nf4" and not self.double_quantisation:
+            raise ValueError("'double_quantisation' has no effect with quantisation: int8", "leave it out")
+        return self
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether what comes out is an adapter, not whole weights."""
+        return self.type != "full"

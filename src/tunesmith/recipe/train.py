@@ -46,13 +46,16 @@ class TrainSection(Section):
     """Tokens a worker takes through the model at once; lower it when memory runs out. The result does not change."""
 
     learning_rate: float = Field(2e-4, gt=0)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
 
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the rate falls after warm-up; cosine and linear end at zero."""
 
     warmup: float | int = Field(0.05, ge=0)
     """Share (below 1) or number of steps over which the rate rises from zero."""
+
+    optimizer: Literal["adamw", "adamw8bit", "paged_adamw8bit"] = "adamw"
+    """AdamW with its state in float32, or in blocks of 8 bits (bitsandbytes), which `paged` spills from a full GPU."""
 
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay (Loshchilov & Hutter 2017, arXiv:1711.05101)."""

@@ -22,6 +22,8 @@ from tunesmith.train.sinks import read_events
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tunesmith.store.home import Home
+
 SOFTWARE = ("tunesmith", "torch", "transformers", "peft", "ray", "sacrebleu", "rouge-score", "scipy")
 
 
@@ -32,17 +34,28 @@ def report_folder(planned: Planned) -> Path:
     return planned.job.folder / f"report-{digest}"
 
 
-def evaluate_run(planned: Planned, result: TrainResult, console: Console) -> tuple[EvaluationReport, Path]:
-    """Compare base, best prompt and the run's adapter, or find the report made before. Returns it and its folder."""
+def evaluate_run(planned: Planned, result: TrainResult, home: Home, console: Console) -> tuple[EvaluationReport, Path]:
+    """Compare base, best prompt and what the run trained, or find the report made before. Returns it and its folder.
+
+    An adapter trained on a quantised base is evaluated on that base, and so are the prompts.
+    """
     folder = report_folder(planned)
     if (folder / "report.json").is_file():
         console.print("already evaluated", markup=False)
         return read_report(folder / "report.json"), folder
-    from tunesmith.models.load import choose_device, load_tuned
+    from tunesmith.models.load import choose_device, load_base, load_tuned
+    from tunesmith.models.quantise import quantised_copy
 
     model = planned.ingredients.model
-    with console.status("loading base and adapter"):
-        tuned = load_tuned(model.folder, planned.recipe.base, planned.adapter, choose_device())
+    recipe, device = planned.recipe, choose_device()
+    with console.status("loading base and tuned model"):
+        folder_of_base, base = model.folder, None
+        if recipe.method.type == "qlora":
+            folder_of_base = quantised_copy(model.folder, recipe.base, recipe.method, device, home.models)
+        if recipe.method.has_adapter:
+            tuned = load_tuned(folder_of_base, recipe.base, planned.artefact, device)
+        else:
+            tuned, base = (load_base(one, recipe.base, device) for one in (planned.artefact, model.folder))
     with console.status("evaluating") as status:
 
         def told(what: str, done: int, total: int) -> None:
@@ -55,6 +68,7 @@ def evaluate_run(planned: Planned, result: TrainResult, console: Console) -> tup
             planned.recipe.evaluate,
             _context(planned, result),
             told,
+            base,
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_report(report, folder)

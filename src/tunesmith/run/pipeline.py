@@ -49,6 +49,6 @@ def run_recipe(loaded: LoadedRecipe, home: Home, console: Console, in_process: b
     began = time.perf_counter()
     planned = plan_run(loaded, home, console)
     result = train(planned, console, in_process)
-    report, folder = evaluate_run(planned, result, console)
+    report, folder = evaluate_run(planned, result, home, console)
     version, report = register(planned, report, folder, home)
     return Outcome(report, folder, version, time.perf_counter() - began)

@@ -16,9 +16,9 @@ from tunesmith.train.run import Planned
 
 
 def register(planned: Planned, report: EvaluationReport, folder: Path, home: Home) -> tuple[Version, EvaluationReport]:
-    """Register the adapter with its lineage and verdict; the report on disk then names the version.
+    """Register what was trained with its lineage and verdict; the report on disk then names the version.
 
-    The same adapter, recipe and verdict are the same version, however often this is called.
+    The same weights, recipe and verdict are the same version, however often this is called.
     """
     model = planned.ingredients.model
     registry = Registry.open(home)
@@ -26,7 +26,7 @@ def register(planned: Planned, report: EvaluationReport, folder: Path, home: Hom
         version = registry.register(
             NewVersion(
                 name=planned.recipe.name,
-                kind="adapter",
+                kind="adapter" if planned.recipe.method.has_adapter else "full",
                 base_model=model.source,
                 base_revision=model.revision,
                 recipe_hash=fingerprint(planned.recipe),
@@ -40,11 +40,12 @@ def register(planned: Planned, report: EvaluationReport, folder: Path, home: Hom
                 reasons=tuple(f"{verdict.name}: {verdict.reason}" for verdict in report.verdicts),
                 metrics={result.name: result.value for result in report.contestant(report.tuned).results},
             ),
-            planned.adapter,
+            planned.artefact,
         )
     finally:
         registry.close()
-    named = report.registered_as(version.reference, f"tunesmith chat {version.reference}")
+    command = f"tunesmith chat {version.reference}" if version.kind == "adapter" else None
+    named = report.registered_as(version.reference, command)
     if named != report:
         write_report(named, folder)
     return version, named

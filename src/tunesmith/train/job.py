@@ -11,7 +11,7 @@ from tunesmith.errors import TrainError
 from tunesmith.recipe.schema import Recipe
 
 CHECKPOINTS = "checkpoints"
-ADAPTER = "adapter"
+ADAPTER, MODEL = "adapter", "model"
 RESULT = "result.json"
 ERROR = "error.json"
 STOP = "STOP"
@@ -22,7 +22,8 @@ class TrainJob:
     """A training run as plain values, so that it travels to other machines.
 
     `run_folder` must be the same place for all workers. `identity` names what a checkpoint belongs to.
-    `chat_template` is the text of the recipe's own template, which then travels with the adapter.
+    `cache_folder` is where a quantised base is kept. `chat_template` is the text of the recipe's own template, which
+    then travels with the adapter.
     """
 
     recipe: dict[str, Any]
@@ -33,11 +34,17 @@ class TrainJob:
     identity: dict[str, Any]
     threads: int
     chat_template: str | None = None
+    cache_folder: str = ""
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.run_folder)
+
+    @property
+    def artefact(self) -> Path:
+        """Where the adapter, or the whole model, is once the run has finished."""
+        return self.folder / (MODEL if self.recipe["method"]["type"] == "full" else ADAPTER)
 
     def load_recipe(self) -> Recipe:
         """The recipe, validated again."""

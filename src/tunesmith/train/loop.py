@@ -13,10 +13,11 @@ import torch
 
 from tunesmith.data.dataset import PackedRows, open_dataset
 from tunesmith.errors import TrainError
-from tunesmith.models.attention import PACKED, check_supported, register
-from tunesmith.models.load import choose_device, load_base
-from tunesmith.models.lora import attach_lora
+from tunesmith.models.attention import check_supported
+from tunesmith.models.load import choose_device
 from tunesmith.models.lora_linear import speed_up
+from tunesmith.models.quantise import quantised_copy
+from tunesmith.models.trainable import load_trainable
 from tunesmith.recipe.schema import Recipe
 from tunesmith.train import checkpoint, refuse
 from tunesmith.train.batches import BatchPlan, even_micro_batches, plan_batches
@@ -49,28 +50,33 @@ class Loop:
         self.checkpoint_every = self.section.checkpoint_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoints = job.folder / CHECKPOINTS
         resources = self.recipe.resources
-        self.strategy = STRATEGIES[resources.strategy](rank, world_size, resources)
+        self.strategy = STRATEGIES[resources.strategy](rank, world_size, resources, self.device)
         self._load_model()
 
     def _load_model(self) -> None:
-        register()
-        base = load_base(Path(self.job.model_folder), self.recipe.base, self.device, attention=PACKED)
+        method, folder, cache = self.recipe.method, Path(self.job.model_folder), Path(self.job.cache_folder)
+        if method.type == "qlora":
+            if self.rank == 0:
+                quantised_copy(folder, self.recipe.base, method, self.device, cache)
+            self.strategy.sum([0.0])  # the others find what the first has made
+        model, self.dtype = load_trainable(folder, self.recipe.base, method, self.device, self.section.seed, cache)
+        base = model.get_base_model() if method.has_adapter else model
         check_supported(base.config, self.section.sequence_length)
         refuse.long(self.train_rows, self.section.sequence_length, base.config)
         if self.section.gradient_checkpointing:
             base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.num_known_tokens = base.get_input_embeddings().num_embeddings
-        self.adapted = attach_lora(base, self.recipe.method, self.section.seed)
-        if not self.strategy.whole_modules:
+        self.adapted = model
+        if method.has_adapter and not self.strategy.whole_modules:
             speed_up(self.adapted)
-        self.dtype = base.dtype
         counts = [(p.numel(), p.requires_grad) for p in self.adapted.parameters()]
         self.all_parameters = sum(size for size, _ in counts)
         self.trained_parameters = sum(size for size, trained in counts if trained)
         refuse.no_parameters(self.trained_parameters)
         # A dropout mask is drawn for a row, so that it depends on neither the workers nor the size of micro-batches.
         self.micro_batch_tokens = 1 if draws(self.adapted) else self.section.micro_batch_tokens
-        self.strategy.set_up(self.adapted, self.section)
+        converts = not method.has_adapter and self.dtype != torch.float32
+        self.strategy.set_up(self.adapted, self.section, self.dtype if converts else None)
         self.model, self.parameters = self.strategy.model, self.strategy.parameters
 
     def run(self) -> TrainResult:

@@ -10,8 +10,19 @@ import torch
 from tunesmith.recipe.train import TrainSection
 
 
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], section: TrainSection) -> torch.optim.AdamW:
-    """AdamW over the trained parameters, in torch's fused form, which it has for CPU and CUDA."""
+def make_optimizer(parameters: Iterable[torch.nn.Parameter], section: TrainSection) -> torch.optim.Optimizer:
+    """AdamW over the trained parameters: in torch's fused form, which it has for CPU and CUDA, or of 8 bits.
+
+    The latter is bitsandbytes', which keeps the state of tensors below 4,096 values in float32.
+    """
+    if section.optimizer != "adamw":
+        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
+
+        kind = AdamW8bit if section.optimizer == "adamw8bit" else PagedAdamW8bit
+        small: torch.optim.Optimizer = kind(
+            list(parameters), lr=section.learning_rate, betas=section.betas, weight_decay=section.weight_decay
+        )
+        return small
     return torch.optim.AdamW(
         list(parameters),
         lr=section.learning_rate,

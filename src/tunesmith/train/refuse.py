@@ -44,6 +44,23 @@ def ignored_settings(recipe: Recipe, num_validation_rows: int) -> None:
         )
 
 
+def pairs(recipe: Recipe) -> None:
+    """A method or optimizer that the strategy cannot share out. Raises RecipeError, naming a pair that can."""
+    method, strategy = recipe.method, recipe.resources.strategy
+    if strategy in ("fsdp", "zero3") and method.type == "qlora" and method.quantisation == "int8":
+        raise RecipeError(
+            f"{strategy} cannot cut weights of 8 bits: their scales belong to whole rows",
+            where="method.quantisation",
+            fix="set method.quantisation: nf4, or resources.strategy: ddp",
+        )
+    if recipe.train.optimizer != "adamw" and strategy != "ddp":
+        raise RecipeError(
+            f"{strategy} cuts the optimizer's state where blocks of 8 bits cannot be cut",
+            where="train.optimizer",
+            fix="set train.optimizer: adamw, whose state is shared out already, or resources.strategy: ddp",
+        )
+
+
 def placement(resources: ResourcesSection) -> None:
     """A strategy that is not installed, or settings that it cannot heed. Raises RecipeError naming the field."""
     strategy, offload, folder = resources.strategy, resources.offload, resources.offload_folder

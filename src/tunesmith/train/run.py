@@ -18,7 +18,7 @@ from tunesmith.store.durable import write_whole
 from tunesmith.train import refuse
 from tunesmith.train.follow import Follower
 from tunesmith.train.ingredients import Ingredients, ingredients
-from tunesmith.train.job import ADAPTER, TrainJob, TrainResult, read_result
+from tunesmith.train.job import TrainJob, TrainResult, read_result
 from tunesmith.train.preflight import Placement, check_attention, check_room, check_writable, place
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Planned:
         return self.job.folder.name
 
     @property
-    def adapter(self) -> Path:
-        """Where the adapter is once the run has finished."""
-        return self.job.folder / ADAPTER
+    def artefact(self) -> Path:
+        """Where the adapter, or the whole model, is once the run has finished."""
+        return self.job.artefact
 
     def to_json(self) -> dict[str, Any]:
         """What `--dry-run` prints."""
@@ -75,6 +75,7 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
 
     recipe = loaded.recipe
     refuse.placement(recipe.resources)
+    refuse.pairs(recipe)
     check_writable(home)
     with console.status("finding the base model"):
         found = ingredients(loaded, home)
@@ -98,6 +99,7 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
         model_source=found.model.source,
         identity=identity,
         threads=placement.cpus,
+        cache_folder=str(home.models),
         chat_template=found.tokenizer.chat_template if recipe.model.chat_template else None,
     )
     train_rows, validation_rows = dataset.rows("train"), dataset.rows("validation")

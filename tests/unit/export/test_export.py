@@ -14,6 +14,7 @@ from tests import tiny_models, tiny_versions
 from tunesmith.cli import cli
 from tunesmith.errors import TunesmithError
 from tunesmith.export import export as module
+from tunesmith.models.load import own_dtype
 from tunesmith.recipe.method import MethodSection
 
 IDS = torch.arange(2, 26).view(2, 12)
@@ -95,8 +96,8 @@ def test_the_type_is_that_of_the_base_or_the_one_asked_for(project: Path) -> Non
     weights = load_file(project / "half" / "model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.bfloat16}
     config = json.loads((project / "base" / "config.json").read_text())
-    assert module._own_dtype(project / "base") == config["dtype"] == "float32"
-    assert module._own_dtype(project / "half") == "bfloat16"
+    assert own_dtype(project / "base") == config["dtype"] == "float32"
+    assert own_dtype(project / "half") == "bfloat16"
 
 
 def test_the_authors_generation_config_and_the_recipes_template_come_along(project: Path) -> None:

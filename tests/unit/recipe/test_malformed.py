@@ -210,6 +210,11 @@ SETTINGS = {
         "r.yaml:4: train.betas: a list of 1 is not a list of 2 numbers of at least 0 and below 1",
         "give a list of 2 numbers of at least 0 and below 1",
     ),
+    "a setting without effect": (
+        "method: {type: full, rank: 8}",
+        "r.yaml:4: method: 'rank' has no effect with type: full",
+        "leave it out, or set type: lora or qlora",
+    ),
     "one of a pair": (
         "train: {betas: [0.9, 1.0]}",
         "r.yaml:4: train.betas.1: 1.0 is not a number of at least 0 and below 1",
@@ -242,7 +247,7 @@ SETTINGS = {
     ),
     "key of a type": (
         "method: {rang: 8}",
-        "r.yaml:4: method.rang: unknown key for the type 'lora'",
+        "r.yaml:4: method.rang: unknown key",
         "did you mean 'rank'?",
     ),
 }

@@ -15,6 +15,7 @@ from tests.unit.train.conftest import MakeJob
 from tunesmith.data.dataset import open_dataset
 from tunesmith.errors import TrainError, TunesmithError
 from tunesmith.recipe.resources import ResourcesSection
+from tunesmith.recipe.schema import Recipe
 from tunesmith.train import refuse
 from tunesmith.train.job import read_result
 from tunesmith.train.loop import Loop
@@ -158,6 +159,29 @@ def test_what_a_strategy_cannot_heed_is_refused(case: str) -> None:
     settings, message = PLACEMENTS[case]
     with pytest.raises(TunesmithError) as caught:
         refuse.placement(ResourcesSection.model_validate(settings))
+    assert str(caught.value) == message
+
+
+PAIRS = {
+    "rows of 8 bits under fsdp": (
+        {"method": {"type": "qlora", "quantisation": "int8"}, "resources": {"strategy": "fsdp"}},
+        "method.quantisation: fsdp cannot cut weights of 8 bits: their scales belong to whole rows\n"
+        "  fix: set method.quantisation: nf4, or resources.strategy: ddp",
+    ),
+    "an optimizer of 8 bits under zero2": (
+        {"train": {"optimizer": "adamw8bit"}, "resources": {"strategy": "zero2"}},
+        "train.optimizer: zero2 cuts the optimizer's state where blocks of 8 bits cannot be cut\n"
+        "  fix: set train.optimizer: adamw, whose state is shared out already, or resources.strategy: ddp",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_pairs_that_cannot_be_are_refused(case: str) -> None:
+    sections, message = PAIRS[case]
+    recipe = Recipe.model_validate({"name": "x", "model": {"source": "m"}, "data": {"train": "a.jsonl"}, **sections})
+    with pytest.raises(TunesmithError) as caught:
+        refuse.pairs(recipe)
     assert str(caught.value) == message
 
 

@@ -29,12 +29,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "best is not last": {"train": {"epochs": 4, "batch_size": 4, "learning_rate": 0.06, "eval_every": 2, "checkpoint_every": 3, "keep_checkpoints": 1}},  # noqa: E501
     "evaluates more often": {"train": {"epochs": 3, "batch_size": 4, "eval_every": 1, "checkpoint_every": 5}},
     "saves more often": {"train": {"epochs": 3, "batch_size": 4, "eval_every": 5, "checkpoint_every": 1}},
+    "8 bits": {"train": {"epochs": 2, "batch_size": 4, "optimizer": "adamw8bit"}, "method": {"rank": 64}},
+    "all weights": {"train": {"epochs": 2, "batch_size": 4, "checkpoint_every": 2}, "method": {"type": "full"}},
     "early stop": {"train": {"epochs": 9, "batch_size": 4, "learning_rate": 0.06, "eval_every": 1, "early_stopping": {"patience": 2}}},  # noqa: E501
 }  # fmt: skip
 
 
 def adapter(job: TrainJob) -> bytes:
-    return (job.folder / "adapter" / "adapter_model.safetensors").read_bytes()
+    """The trained weights as a run leaves them."""
+    [path] = job.artefact.glob("*.safetensors")
+    return path.read_bytes()
 
 
 def outcome(job: TrainJob) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def run_with_stops(job: TrainJob, monkeypatch: pytest.MonkeyPatch, every: int = 
             return result
         assert len(done) == every
         assert read_result(job.folder) is None
-        assert not (job.folder / "adapter").exists()
+        assert not job.artefact.exists()
     raise AssertionError("the run never ends")
 
 

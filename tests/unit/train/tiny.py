@@ -120,4 +120,5 @@ def make_job(run: Path, model: Path, dataset: Path, train: Mapping[str, Any] | N
         model_source="tiny",
         identity={"dataset": "tiny"},
         threads=1,
+        cache_folder=str(run.parent / "cache"),
     )

@@ -53,6 +53,13 @@ class Fsdp(Strategy):
         start, _ = _flat_range(tensor)
         return Piece(key, tuple(tensor.shape), start, local.reshape(-1))
 
+    def _restored(self, parameter: Any, pieces: Pieces, key: str, alike: bool) -> torch.Tensor:
+        if not alike:
+            return super()._restored(parameter, pieces, key, alike)
+        moment = torch.zeros_like(parameter, requires_grad=False)
+        self._fill(moment, pieces, key)
+        return moment
+
     def _fill(self, tensor: torch.Tensor, pieces: Pieces, key: str) -> None:
         local = _local(tensor)
         if local is None:

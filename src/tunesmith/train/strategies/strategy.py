@@ -40,17 +40,16 @@ class Strategy(ABC):
     shapes: dict[str, tuple[int, ...]]
     optimizer: Any
 
-    def __init__(self, rank: int = 0, world_size: int = 1, resources: ResourcesSection | None = None) -> None:
-        self.rank = rank
-        self.world_size = world_size
-        self.resources = resources or ResourcesSection()
+    def __init__(self, rank: int, world_size: int, resources: ResourcesSection, device: torch.device) -> None:
+        self.rank, self.world_size = rank, world_size
+        self.resources, self.device = resources, device
 
     def set_up(self, model: Any, section: TrainSection, compute: torch.dtype | None = None) -> None:
         """Make the model one that all workers train together, and its optimizer.
 
         `compute` is the type to compute in where it is not that of the weights, which stay as they are.
         """
-        self.section, self.compute, self.device = section, compute, model.device
+        self.section, self.compute = section, compute
         self.shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
         self.model = self.wrap(model)
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -96,7 +95,8 @@ class Strategy(ABC):
     def held(self) -> dict[str, int]:
         """How many values of parameters and of optimizer state lie with this worker between steps."""
         parameters = sum(self._size(p) for p in self.model.parameters())
-        moments = [value for state in self.optimizer.state.values() for value in state.values() if value.ndim]
+        state = [value for entries in self.optimizer.state.values() for value in entries.values()]
+        moments = [value for value in state if isinstance(value, torch.Tensor) and value.ndim]
         return {"parameters": parameters, "optimizer": sum(map(self._size, moments))}
 
     def _size(self, tensor: Any) -> int:
@@ -121,15 +121,17 @@ class Strategy(ABC):
             entry, _, name = rest.partition("/")
             if kind == OPTIMIZER:
                 parameter = self.parameters[name]
-                if shape == self.shapes[name]:
-                    value = torch.zeros_like(parameter, requires_grad=False)
-                    self._fill(value, pieces, key)
-                else:  # the number of steps
-                    value = pieces.whole(key).to(self.device)
-                self.optimizer.state[parameter][entry] = value
+                state: Any = self._restored(parameter, pieces, key, shape == self.shapes[name])
+                # bitsandbytes counts its steps in a plain number.
+                plain = state.ndim == 0 and not state.dtype.is_floating_point
+                self.optimizer.state[parameter][entry] = int(state) if plain else state
 
     def _piece(self, key: str, tensor: torch.Tensor) -> Piece:
         return share_of(key, tensor, self.rank, self.world_size)
+
+    def _restored(self, parameter: Any, pieces: Pieces, key: str, alike: bool) -> torch.Tensor:
+        """An entry of the optimizer's state; `alike` when it has the parameter's shape."""
+        return pieces.whole(key).to(self.device)
 
     def _fill(self, tensor: torch.Tensor, pieces: Pieces, key: str) -> None:
         """Copy this worker's part of a saved tensor into what it holds of it."""

@@ -30,7 +30,7 @@ class Zero(Strategy):
 
     def set_up(self, model: Any, section: TrainSection, compute: torch.dtype | None = None) -> None:
         """Hand the model and an AdamW of torch to DeepSpeed."""
-        self.section, self.compute, self.device = section, compute, model.device
+        self.section, self.compute = section, compute
         self.shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.model = self.wrap(model)

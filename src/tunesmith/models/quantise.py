@@ -1,0 +1,101 @@
+"""Base weights of 4 or 8 bits: quantised once by bitsandbytes, kept, and loaded as they are from then on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.errors import ModelError
+from tunesmith.models.quiet import quiet_libraries
+from tunesmith.recipe.method import MethodSection
+from tunesmith.recipe.model import ModelSection
+from tunesmith.store.durable import new_folder, sweep
+
+if TYPE_CHECKING:
+    import torch
+
+
+def quantised_copy(
+    folder: Path, section: ModelSection, method: MethodSection, device: torch.device, cache: Path
+) -> Path:
+    """The folder with the base's linear layers, all but the head, quantised as `method` says.
+
+    It is made at the first call, on `device`, and found at the next. The packed values are stored in the type that is
+    computed in, because FSDP and ZeRO cut only tensors of one type. Raises ModelError when bitsandbytes is missing.
+    """
+    from tunesmith.models.load import choose_dtype
+
+    dtype = choose_dtype(section.dtype, device)
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.safetensors"))]
+    settings = [method.quantisation, method.double_quantisation, str(dtype)]
+    digest = hashlib.sha256(json.dumps([str(folder.resolve()), files, settings]).encode()).hexdigest()
+    target = cache / f"{method.quantisation}-{digest[:16]}"
+    if not target.is_dir():
+        sweep(cache)
+        with new_folder(target) as unfinished:
+            model = _quantise(folder, section, _config(method, dtype), dtype, device)
+            _check_widths(model, device)
+            model.save_pretrained(unfinished)
+    return target
+
+
+def _check_widths(model: Any, device: torch.device) -> None:
+    """On a CPU, bitsandbytes 0.50.2 unpacks a block of 64 values wrongly where it reaches into the next row."""
+    from bitsandbytes.nn import Linear4bit
+
+    for name, module in model.named_modules():
+        if device.type == "cpu" and isinstance(module, Linear4bit) and module.in_features % 64:
+            raise ModelError(
+                f"{name} has rows of {module.in_features} weights, and on a CPU 4 bits need a multiple of 64",
+                where="method.quantisation",
+                fix="set method.quantisation: int8 or method.type: lora, or train on a GPU",
+            )
+
+
+def _config(method: MethodSection, dtype: torch.dtype) -> Any:
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise ModelError(
+            "base weights are quantised by the package bitsandbytes, which is not installed",
+            where="method.type",
+            fix="pip install 'tunesmith[quant]', or set method.type: lora",
+        ) from None
+    from transformers import BitsAndBytesConfig
+
+    if method.quantisation == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=method.double_quantisation,
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=dtype,
+    )
+
+
+def _quantise(folder: Path, section: ModelSection, config: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    with quiet_libraries(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            quantization_config=config,
+            dtype=dtype,
+            device_map={"": device},
+            trust_remote_code=section.trust_remote_code,
+            use_safetensors=True,
+        )
+
+
+def unpacked(model: Any) -> Any:
+    """The model with its quantised weights as floats, which keep their rounding, and no mark of it in its config."""
+    model = model.dequantize()
+    model.hf_quantizer, model.is_quantized, model._weight_conversions = None, False, None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model
