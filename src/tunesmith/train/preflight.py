@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunesmith.errors import TrainError
+from tunesmith.models.load import own_dtype
 from tunesmith.recipe.schema import Recipe
 from tunesmith.store.home import Home
 
@@ -82,7 +83,7 @@ def check_room(recipe: Recipe, model_folder: Path, home: Home, placement: Placem
     import psutil
 
     weights = sum(path.stat().st_size for path in model_folder.glob("*.safetensors"))
-    trained = _adapter_parameters(recipe, model_folder)
+    trained = _trained_parameters(recipe, model_folder, weights)
     disk = trained * 12 * (recipe.train.keep_checkpoints + 2) + trained * 4
     free = shutil.disk_usage(home.folder).free
     if disk > free:
@@ -102,8 +103,14 @@ def check_room(recipe: Recipe, model_folder: Path, home: Home, placement: Placem
         )
 
 
-def _adapter_parameters(recipe: Recipe, model_folder: Path) -> int:
-    """An upper estimate: every layer has about seven matrices between hidden and intermediate width."""
+def _trained_parameters(recipe: Recipe, model_folder: Path, weight_bytes: int) -> int:
+    """All weights, or none where only some of them are trained, which a lower bound need not know; or an adapter's.
+
+    For the latter an upper estimate: every layer has about seven matrices between hidden and intermediate width.
+    """
+    if not recipe.method.has_adapter:
+        width = 4 if own_dtype(model_folder) == "float32" else 2
+        return weight_bytes // width if recipe.method.layers == "all" else 0
     config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config", config)
     hidden, layers = config.get("hidden_size", 0), config.get("num_hidden_layers", 0)

@@ -1,0 +1,40 @@
+"""Room on disk and in memory, before anything is spent."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny_models
+from tunesmith.errors import TrainError
+from tunesmith.recipe.schema import Recipe
+from tunesmith.store.home import Home
+from tunesmith.train.preflight import Placement, check_room
+
+
+def recipe(method: dict[str, Any]) -> Recipe:
+    return Recipe.model_validate(
+        {"name": "x", "model": {"source": "m"}, "data": {"train": "rows.jsonl"}, "method": method}
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "megabytes", "fits"),
+    [({"rank": 4}, 1, True), ({"type": "full"}, 1, False), ({"type": "full"}, 6, True)],
+)
+def test_checkpoints_of_all_weights_need_more_room_than_an_adapters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: dict[str, Any], megabytes: int, fits: bool
+) -> None:
+    base = tiny_models.save(tmp_path / "base")  # 95,320 weights: 4.6 MB in four checkpoints
+    free = shutil.disk_usage(tmp_path)._replace(free=megabytes * 1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    if fits:
+        check_room(recipe(method), base, Home(tmp_path, "", ""), Placement(1, 1, 0))
+        return
+    with pytest.raises(TrainError) as caught:
+        check_room(recipe(method), base, Home(tmp_path, "", ""), Placement(1, 1, 0))
+    assert caught.value.what == "checkpoints need about 0.0 GiB, the disk has 0.0 GiB left"
+    assert caught.value.where == str(tmp_path)
