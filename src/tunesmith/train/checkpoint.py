@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import TrainError
-from tunesmith.store.durable import TEMPORARY, publish, temporary_sibling, write_whole
+from tunesmith.store.durable import TEMPORARY, publish, sync_file, temporary_sibling, write_whole
 from tunesmith.train.pieces import Piece, Pieces, write_pieces
 from tunesmith.train.progress import Progress
 
@@ -47,7 +47,12 @@ def save(
     unfinished.mkdir(parents=True, exist_ok=True)
     path = unfinished / f"rank-{rank:05d}.safetensors"
     write_pieces(path, pieces)
-    write_whole(_note(path), json.dumps(_sha256(path)).encode())
+    with path.open("rb") as file:
+        sync_file(file.fileno())
+    # With the note in its place the folder may be renamed at any moment: nothing in it is touched after that.
+    note = temporary_sibling(_note(path))
+    note.write_text(json.dumps(_sha256(path)), encoding="utf-8")
+    note.replace(_note(path))
     if rank == 0:
         files = _await(unfinished, world_size)
         write_whole(unfinished / STATE, (json.dumps({**asdict(progress), FILES: files}, indent=2) + "\n").encode())

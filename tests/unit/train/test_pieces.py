@@ -55,3 +55,23 @@ def test_what_was_never_written_is_named(tmp_path: Path) -> None:
     write_pieces(tmp_path / "b", [Piece("key", (4, 2), 5, torch.arange(3))])
     with pytest.raises(ValueError, match="values 3 to 8 of key are missing"):
         Pieces([tmp_path / "a", tmp_path / "b"]).whole("key")
+
+
+def test_workers_that_save_at_the_same_time_never_trip_over_the_renaming(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tunesmith.train import checkpoint
+    from tunesmith.train.progress import Progress
+
+    def save(rank: int, step: int) -> None:
+        pieces = [share_of("parameter/a", torch.arange(6.0), rank, 3)]
+        checkpoint.save(tmp_path, Progress(step=step), pieces, rank, 3, "attempt")
+
+    with ThreadPoolExecutor(3) as pool:
+        for step in range(1, 101):
+            for one in [pool.submit(save, rank, step) for rank in (2, 1, 0)]:
+                one.result()
+    progress, pieces = checkpoint.read(tmp_path / "step-00000100")
+    assert progress.step == 100
+    assert torch.equal(pieces.whole("parameter/a"), torch.arange(6.0))
+    assert not list(tmp_path.glob(".tmp-*"))
