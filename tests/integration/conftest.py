@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.services import missing
+from tests.unit.train import tiny
 
 
 @pytest.fixture(scope="session")
@@ -95,3 +96,18 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], endpoint: str, log: 
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise RuntimeError(f"the S3 server did not answer within 60 s:\n{log.read_text(errors='replace')}")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """13 rows in batches of 4 leave a last batch of one: a worker without rows. 3 validation rows."""
+    return tiny.write_dataset(
+        tmp_path_factory.mktemp("data") / "tiny",
+        train=tiny.make_rows(1, 13, weighted=True),
+        validation=tiny.make_rows(2, 3, weighted=True),
+    )

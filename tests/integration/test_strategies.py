@@ -31,20 +31,6 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_dataset(
-        tmp_path_factory.mktemp("data") / "tiny",
-        train=tiny.make_rows(1, 13, weighted=True),
-        validation=tiny.make_rows(2, 3, weighted=True),
-    )
-
-
 ROUNDED = {"int8": {"losses": 5e-3, "weights": 2e-2}, "8-bit optimizer": {"weights": 1e-3}}
 """Activations, or the optimizer's state, are rounded to 8 bits: the last bit of a float32 can turn one over."""
 

@@ -18,22 +18,6 @@ from tunesmith.train.job import TrainJob, read_result
 from tunesmith.train.loop import Loop
 from tunesmith.train.sinks import read_events
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """13 rows in batches of 4 leave a last batch of one: a worker without rows. 3 validation rows."""
-    return tiny.write_dataset(
-        tmp_path_factory.mktemp("data") / "tiny",
-        train=tiny.make_rows(1, 13, weighted=True),
-        validation=tiny.make_rows(2, 3, weighted=True),
-    )
-
-
 CASES: dict[str, dict[str, Any]] = {
     "a worker without rows": {"train": {"epochs": 2, "batch_size": 4, "eval_every": 2}},
     "accumulation": {"train": {"epochs": 1.5, "batch_size": 9, "micro_batch_tokens": 60, "eval_every": 1}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from tunesmith.errors import StoreError
 
@@ -18,7 +19,7 @@ def parse_database_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except Exception:
+    except (ArgumentError, ValueError):
         # SQLAlchemy's own sentence may quote the part after a stray ':' or '@', which is often the password.
         raise StoreError(
             "the database URL cannot be read",

@@ -97,9 +97,10 @@ def even_micro_batches(
     Every worker has at least one, and in `lockstep` all have as many: what is missing is filled up with a row that
     counts for nothing.
     """
-    groups = [micro_batches(share(rows, one, world_size), num_tokens, limit) for one in range(world_size)]
-    wanted = max(map(len, groups)) if lockstep else 1
-    mine: list[tuple[list[int], bool]] = [(group, True) for group in groups[rank]]
+    mine = [(group, True) for group in micro_batches(share(rows, rank, world_size), num_tokens, limit)]
+    wanted = 1
+    if lockstep:
+        wanted = max(len(micro_batches(share(rows, one, world_size), num_tokens, limit)) for one in range(world_size))
     return mine + [(rows[:1], False)] * (wanted - len(mine))
 
 

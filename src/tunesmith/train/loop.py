@@ -49,8 +49,8 @@ class Loop:
         self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoint_every = self.section.checkpoint_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.checkpoints = job.folder / CHECKPOINTS
-        resources = self.recipe.resources
-        self.strategy = STRATEGIES[resources.strategy](rank, world_size, resources, self.device)
+        strategy = STRATEGIES[self.recipe.resources.strategy]
+        self.strategy = strategy(rank, world_size, self.recipe.resources, self.device)
         self._load_model()
 
     def _load_model(self) -> None:
@@ -69,9 +69,8 @@ class Loop:
         self.adapted = model
         if method.has_adapter and not self.strategy.whole_modules:
             speed_up(self.adapted)
-        counts = [(p.numel(), p.requires_grad) for p in self.adapted.parameters()]
-        self.all_parameters = sum(size for size, _ in counts)
-        self.trained_parameters = sum(size for size, trained in counts if trained)
+        self.all_parameters = sum(p.numel() for p in model.parameters())
+        self.trained_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         refuse.no_parameters(self.trained_parameters)
         # A dropout mask is drawn for a row, so that it depends on neither the workers nor the size of micro-batches.
         self.micro_batch_tokens = 1 if draws(self.adapted) else self.section.micro_batch_tokens
@@ -166,13 +165,12 @@ class Loop:
         groups = self._groups(rows, self.train_rows, self.micro_batch_tokens)
         self.model.train()
         losses, tokens, labels = [], 0, 0
-        for number, (group, counts) in enumerate(groups):
-            last = number == len(groups) - 1
+        for number, (group, counts) in enumerate(groups, 1):
             seed_draws(self.section.seed, step, group[0])  # for dropout, where there is any
             batch = self._batch(self.train_rows, group)
-            with self.strategy.computing(last):
+            with self.strategy.computing(last=number == len(groups)):
                 loss = loss_sum(self.model, batch) / weight * float(counts)
-                self.strategy.backward(loss, last)
+                self.strategy.backward(loss)
             losses.append(loss.detach())
             if counts:
                 tokens += batch.num_tokens

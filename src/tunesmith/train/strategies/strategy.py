@@ -53,7 +53,10 @@ class Strategy(ABC):
         self.shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
         self.model = self.wrap(model)
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = make_optimizer(self.parameters.values(), section)
+        self.optimizer = self._optimizer()
+
+    def _optimizer(self) -> Any:
+        return make_optimizer(self.parameters.values(), self.section)
 
     @abstractmethod
     def wrap(self, model: Any) -> Any:
@@ -63,7 +66,7 @@ class Strategy(ABC):
         """A context for the passes of a micro-batch, the `last` of a step or not."""
         return nullcontext()
 
-    def backward(self, loss: torch.Tensor, last: bool) -> None:
+    def backward(self, loss: torch.Tensor) -> None:
         """Add the gradients of a micro-batch. Workers average theirs; times their number that is the sum."""
         (loss * self.world_size).backward()
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from tunesmith.recipe.train import TrainSection
 from tunesmith.train.optimizer import make_optimizer
 from tunesmith.train.pieces import Piece, Pieces
 from tunesmith.train.strategies.group import ensure_group
@@ -28,14 +27,6 @@ class Zero(Strategy):
 
     stage: int
 
-    def set_up(self, model: Any, section: TrainSection, compute: torch.dtype | None = None) -> None:
-        """Hand the model and an AdamW of torch to DeepSpeed."""
-        self.section, self.compute = section, compute
-        self.shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
-        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.model = self.wrap(model)
-        self.optimizer = self.model.optimizer
-
     def wrap(self, model: Any) -> Any:
         """The engine, whose optimizer is DeepSpeed's around ours."""
         if self.device.type == "cpu":
@@ -46,9 +37,12 @@ class Zero(Strategy):
         ensure_group()
         _compile_nothing(deepspeed)
         deepspeed.init_distributed(dist_backend="gloo" if self.device.type == "cpu" else "nccl", verbose=False)
-        optimizer = make_optimizer(self.parameters.values(), self.section)
+        optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], self.section)
         engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=self._config())
         return engine
+
+    def _optimizer(self) -> Any:
+        return self.model.optimizer
 
     def _config(self) -> dict[str, Any]:
         zero: dict[str, Any] = {"stage": self.stage}
@@ -79,7 +73,7 @@ class Zero(Strategy):
         self.model.set_gradient_accumulation_boundary(last)
         return nullcontext()
 
-    def backward(self, loss: torch.Tensor, last: bool) -> None:
+    def backward(self, loss: torch.Tensor) -> None:
         """The engine averages over workers; times their number that is the sum."""
         self.model.backward(loss * self.world_size)
 
