@@ -96,7 +96,7 @@ def walk(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[S
     below: list[tuple[str, type[Section]]] = []
     for name, info in section.model_fields.items():
         kinds = sections_in(info.annotation)
-        if not kinds or is_list(info.annotation) or _optional(info.annotation):
+        if not kinds or is_list(info.annotation) or _has_plain(info.annotation):
             leaves.append(_field(name, info))
         if prefix != "data." or name not in ("validation", "test"):  # the same sources as `train`, described once
             below.extend((f"{prefix}{name}" + _kind_suffix(kinds, kind), kind) for kind in kinds.values())
@@ -107,6 +107,11 @@ def walk(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[S
 
 def _kind_suffix(kinds: Kinds, kind: type[Section]) -> str:
     return f" ({type_name(kind)})" if len(kinds) > 1 else ""
+
+
+def _has_plain(annotation: Any) -> bool:
+    """Whether a field may also hold something that is no section, such as null or a number."""
+    return any(not sections_in(part) for part in _alternatives(annotation))
 
 
 def _optional(annotation: Any) -> bool:

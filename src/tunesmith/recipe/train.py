@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tunesmith.recipe.section import Section
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _duration(text: str) -> str:
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?[smh]", text) is None or not seconds_of(text) > 0:
+        raise ValueError(f"{text!r} is no time", "write a number with its unit: 90s, 15m or 1.5h")
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+"""A time as a recipe writes it."""
+
+
+def seconds_of(duration: str) -> float:
+    """`15m` -> 900.0."""
+    return float(duration[:-1]) * _UNITS[duration[-1]]
 
 
 class EarlyStoppingSection(Section):
@@ -81,11 +98,19 @@ class TrainSection(Section):
     early_stopping: EarlyStoppingSection | None = None
     """Stop when the validation loss no longer falls."""
 
-    checkpoint_every: int | None = Field(None, ge=1)
-    """Steps between checkpoints; by default ten over the run."""
+    checkpoint_every: Annotated[int, Field(ge=1)] | Literal["auto"] | Duration = "auto"
+    """Steps between checkpoints, or time, such as `90s`, `15m`, `1.5h`. `auto` follows from what a checkpoint costs and
+    how often workers are lost (Young 1974, doi:10.1145/361147.361115), and is ten over the run at least."""
 
     keep_checkpoints: int = Field(2, ge=1)
     """How many of the latest to keep, besides the best one."""
+
+    on_spike: Literal["skip", "rewind", "ignore"] = "skip"
+    """What to do when the loss leaps or is no number: pass the batch over (three in a row: go back to the last
+    checkpoint and pass over all that followed it), go back at once, or nothing. The rows are named in every case."""
+
+    max_rewinds: int = Field(3, ge=0)
+    """How often a run may go back to a checkpoint because of its loss."""
 
     @model_validator(mode="after")
     def _one_batch_size(self) -> TrainSection:

@@ -62,7 +62,10 @@ class Follower:
         self.offset += len(content)
         *lines, self.rest = (self.rest + content).split(b"\n")
         for line in lines:
-            event = json.loads(line)
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # a killed worker left it cut short
             if event.get("event") in self.told:
                 self.told[event["event"]](event)
 
@@ -83,6 +86,10 @@ class Follower:
 
     def _evaluation(self, event: dict[str, Any]) -> None:
         self.console.print(f"step {event['step']}: validation loss {event['validation_loss']:.4f}")
+
+    def say(self, text: str) -> None:
+        """Show a line beside the bar."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _warning(self, event: dict[str, Any]) -> None:
         self.console.print(f"warning: {event['text']}", markup=False)

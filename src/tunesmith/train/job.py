@@ -14,7 +14,7 @@ CHECKPOINTS = "checkpoints"
 ADAPTER, MODEL = "adapter", "model"
 RESULT = "result.json"
 ERROR = "error.json"
-STOP = "STOP"
+STOP, RESIZE = "STOP", "RESIZE"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tunesmith.store.durable import write_whole
 from tunesmith.train.job import RESULT, TrainJob, TrainResult
 from tunesmith.train.progress import Progress
+from tunesmith.train.saver import Saved
 from tunesmith.train.sinks import JsonLines, Mirrors
 
 
@@ -42,7 +44,7 @@ class Journal:
             self._write("start", step=progress.step, total_steps=total_steps, **facts)
 
     def step(self, progress: Progress, numbers: dict[str, float], seconds: float) -> None:
-        """An optimizer step was done in so many seconds."""
+        """An optimizer step was done in so many seconds, standing still for checkpoints included."""
         if self.active:
             rates = {key + "_per_second": numbers[key] / seconds for key in ("tokens", "label_tokens")}
             values = {**numbers, **rates, "seconds": seconds, "total_seconds": progress.seconds}
@@ -55,6 +57,32 @@ class Journal:
             self._write("evaluation", step=progress.step, validation_loss=loss, seconds=seconds)
             self.mirrors.log(progress.step, {"validation_loss": loss})
 
+    def checkpoint(self, saved: Saved) -> None:
+        """A checkpoint was written, or could not be."""
+        if self.active:
+            self._write("checkpoint", **asdict(saved))
+            if saved.problem:
+                self.warn(f"checkpoint of step {saved.step}: {saved.problem}")
+
+    def passed_over(self, step: int, verdict: str, loss: float, norm: float, rows: list[int]) -> None:
+        """A batch moved no weight, because its loss leapt (`spike`) or was no number (`nonsense`)."""
+        if self.active:
+            values = {"train_loss": _number(loss), "gradient_norm": _number(norm), "rows": rows}
+            self._write("passed_over", at=step, verdict=verdict, **values)
+            told = "leapt to" if verdict == "spike" else "is"
+            self.warn(f"step {step} is passed over: the loss {told} {loss:g} (packed rows {rows[:8]})")
+
+    def rewound(self, step: int, until: int) -> None:
+        """The run went back to a checkpoint, to pass over what followed it."""
+        if self.active:
+            self._write("rewound", step=step)
+            self.warn(f"back to the checkpoint of step {step}; the batches up to step {until} are passed over")
+
+    def warn(self, text: str) -> None:
+        """Something the user should see."""
+        if self.active:
+            self._write("warning", text=text)
+
     def end(self, result: TrainResult) -> TrainResult:
         """The run has ended; its result is written when there is an adapter."""
         self.status = result.status
@@ -63,3 +91,8 @@ class Journal:
             if result.finished:
                 write_whole(self.job.folder / RESULT, (json.dumps(asdict(result), indent=2) + "\n").encode())
         return result
+
+
+def _number(value: float) -> float | str:
+    """JSON has no word for what is no number."""
+    return value if math.isfinite(value) else str(value)

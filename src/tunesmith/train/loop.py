@@ -3,58 +3,70 @@
 from __future__ import annotations
 
 import math
-import secrets
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tunesmith.data.dataset import PackedRows, open_dataset
+from tunesmith.data.dataset import open_dataset
 from tunesmith.errors import TrainError
 from tunesmith.models.attention import check_supported
 from tunesmith.models.load import choose_device
 from tunesmith.models.lora_linear import speed_up
 from tunesmith.models.quantise import quantised_copy
 from tunesmith.models.trainable import load_trainable
-from tunesmith.recipe.schema import Recipe
-from tunesmith.train import checkpoint, refuse
-from tunesmith.train.batches import BatchPlan, even_micro_batches, plan_batches
-from tunesmith.train.chance import draws, seed_draws
+from tunesmith.train import refuse
+from tunesmith.train.attempts import Restart
+from tunesmith.train.batches import BatchPlan, plan_batches
 from tunesmith.train.finish import finish
-from tunesmith.train.forward import MicroBatch, loss_sum
-from tunesmith.train.job import CHECKPOINTS, STOP, TrainJob, TrainResult
+from tunesmith.train.heartbeat import Heartbeat
+from tunesmith.train.job import RESIZE, TrainJob, TrainResult
 from tunesmith.train.journal import Journal
-from tunesmith.train.optimizer import learning_rate
+from tunesmith.train.keeper import Keeper
+from tunesmith.train.passes import Passes
 from tunesmith.train.progress import Progress
+from tunesmith.train.step import Stepper
 from tunesmith.train.strategies import STRATEGIES
+from tunesmith.train.wishes import Wishes, look
 
 REPORTS = 10
-"""Evaluations and checkpoints over a run, when the recipe gives no interval."""
+"""Evaluations over a run, when the recipe gives no interval."""
 
 
 class Loop:
-    """One worker's side of a run. `run` goes through all of it; the rest are its parts."""
+    """One worker's side of a run. `run` goes through all of it; the rest are its parts.
 
-    def __init__(self, job: TrainJob, rank: int = 0, world_size: int = 1) -> None:
-        self.job, self.rank, self.world_size = job, rank, world_size
-        self.recipe: Recipe = job.load_recipe()
-        self.section = self.recipe.train
+    `drained` says whether this worker's node is about to go; `beat` is told what the worker does.
+    """
+
+    def __init__(
+        self,
+        job: TrainJob,
+        rank: int = 0,
+        world_size: int = 1,
+        drained: Callable[[], bool] = lambda: False,
+        beat: Heartbeat | None = None,
+    ) -> None:
+        self.job, self.rank, self.world_size, self.drained = job, rank, world_size, drained
+        self.beat = beat or Heartbeat(job.folder, rank, world_size, math.inf)
+        self.recipe = job.load_recipe()
+        self.section, resources = self.recipe.train, self.recipe.resources
         torch.set_num_threads(job.threads)
         self.device = choose_device()
         dataset = open_dataset(Path(job.dataset_folder))
         self.train_rows, self.validation_rows = dataset.rows("train"), dataset.rows("validation")
         self.plan: BatchPlan = plan_batches(self.train_rows.num_tokens, self.section)
         self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
-        self.checkpoint_every = self.section.checkpoint_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
-        self.checkpoints = job.folder / CHECKPOINTS
-        strategy = STRATEGIES[self.recipe.resources.strategy]
-        self.strategy = strategy(rank, world_size, self.recipe.resources, self.device)
+        self.keeper = Keeper(job, self.recipe, rank, world_size)
+        self.strategy = STRATEGIES[resources.strategy](rank, world_size, resources, self.device)
         self._load_model()
 
     def _load_model(self) -> None:
         method, folder, cache = self.recipe.method, Path(self.job.model_folder), Path(self.job.cache_folder)
+        self.beat.doing("loading the model", limited=False)
         if method.type == "qlora":
             if self.rank == 0:
                 quantised_copy(folder, self.recipe.base, method, self.device, cache)
@@ -65,21 +77,22 @@ class Loop:
         refuse.long(self.train_rows, self.section.sequence_length, base.config)
         if self.section.gradient_checkpointing:
             base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        self.num_known_tokens = base.get_input_embeddings().num_embeddings
         self.adapted = model
         if method.has_adapter and not self.strategy.whole_modules:
             speed_up(self.adapted)
         self.all_parameters = sum(p.numel() for p in model.parameters())
         self.trained_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         refuse.no_parameters(self.trained_parameters)
-        # A dropout mask is drawn for a row, so that it depends on neither the workers nor the size of micro-batches.
-        self.micro_batch_tokens = 1 if draws(self.adapted) else self.section.micro_batch_tokens
+        self.passes = Passes(self.strategy, model, self.section, self.dtype, self.beat)
         converts = not method.has_adapter and self.dtype != torch.float32
         self.strategy.set_up(self.adapted, self.section, self.dtype if converts else None)
         self.model, self.parameters = self.strategy.model, self.strategy.parameters
 
     def run(self) -> TrainResult:
-        """Resume from the newest checkpoint, or start; train to the end, to an early stop, or until told to stop."""
+        """Resume from the newest checkpoint, or start; train to the end, to an early stop, or until told to stop.
+
+        Raises Restart when the workers should be started again: other ones, or with less memory for each.
+        """
         try:
             return self._run()
         except OSError as error:
@@ -90,105 +103,66 @@ class Loop:
             ) from error
 
     def _run(self) -> TrainResult:
-        progress = self._resume()
+        progress, limit = self.keeper.resume(self.strategy, self.plan.total_steps)
+        if limit:
+            self.passes.limit = min(self.passes.limit, limit)
+        self.passes.learnt = self._memory_ran_out
         with Journal(self.job, self.rank) as journal:
+            self.journal = journal
             journal.start(progress, self.plan.total_steps, self._facts())
-            status = self._steps(progress, journal)
-            self._save(progress)
-            if status != "interrupted":
-                self._finish(progress)
+            status, progress = self._steps(progress)
+            self.beat.doing("the last checkpoint", progress.step, limited=False)
+            self.keeper.save(progress)
+            self.keeper.written(journal)
+            if status in ("finished", "stopped_early") and self.rank == 0:
+                finish(self.adapted, self.keeper.at(progress.best_step or progress.step), self.job)
+            self.keeper.ended()
+            (self.job.folder / RESIZE).unlink(missing_ok=True)
+            if status == "restart":
+                raise Restart("the workers change")
             return journal.end(self._result(status, progress))
 
-    def _resume(self) -> Progress:
-        if self.rank == 0:
-            checkpoint.clean(self.checkpoints)
-            checkpoint.clean(self.job.folder)
-        path = checkpoint.latest(self.checkpoints)
-        identity = {**self.job.identity, "total_steps": self.plan.total_steps}
-        progress = Progress(identity=identity)
-        if path is not None:
-            progress = checkpoint.load(path, self.strategy, identity)
-        drawn = secrets.randbits(48) if self.rank == 0 else 0
-        first, attempt = self.strategy.sum([float(progress.step) if self.rank == 0 else 0.0, float(drawn)])
-        self.attempt = f"{int(attempt):012x}"
-        if self.strategy.sum([float(progress.step != first)])[0]:
-            raise TrainError(
-                f"the workers do not see the same checkpoints: one is at step {progress.step}, the first at {first:g}",
-                where=str(self.checkpoints),
-                fix="put TUNESMITH_HOME on storage that all nodes share",
-            )
-        return progress
-
-    def _steps(self, progress: Progress, journal: Journal) -> str:
+    def _steps(self, progress: Progress) -> tuple[str, Progress]:
+        stepper = Stepper(self.section, self.plan, self.train_rows, self.passes, self.keeper, self.journal)
         while progress.step < self.plan.total_steps:
             # Asked before a step, so that a run resumed after its early stop stops again.
             if self.section.early_stopping and progress.stale_evaluations >= self.section.early_stopping.patience:
-                return "stopped_early"
-            began = time.perf_counter()
-            numbers, stop = self._step(progress.step)
-            progress.step += 1
-            seconds = time.perf_counter() - began
-            progress.seconds += seconds
-            progress.tokens += int(numbers["tokens"])
-            progress.label_tokens += int(numbers["label_tokens"])
-            journal.step(progress, numbers, seconds)
+                return "stopped_early", progress
+            if progress.step + 1 in progress.passed:
+                progress.step += 1
+                continue
+            progress, wishes = stepper.step(progress, self._mine(progress.step + 1))
+            if wishes.failed:
+                self.keeper.saver.give_up()
+            self.keeper.check()
             last = progress.step == self.plan.total_steps
             if len(self.validation_rows) and (last or progress.step % self.eval_every == 0):
-                self._evaluate(progress, journal)
-            if stop and not last:
-                return "interrupted"
+                self._evaluate(progress)
+            if wishes.leave and not last:
+                return "interrupted" if wishes.stop else "restart", progress
             # The best is saved at once: it is what the adapter is made of.
-            due = progress.step % self.checkpoint_every == 0 or progress.best_step == progress.step
-            if due and not last:
-                self._save(progress)
-        return "finished"
+            if not last and (wishes.save or progress.best_step == progress.step):
+                self.keeper.save(progress)
+        return "finished", progress
 
-    def _step(self, step: int) -> tuple[dict[str, float], bool]:
-        """One optimizer step: returns its numbers, and whether somebody asked the run to stop."""
-        rows = self.plan.rows(step)
-        weight = sum(float(self.train_rows[row].label_weights.sum()) for row in rows)
-        refuse.no_label(weight, f"step {step + 1}", rows)
-        loss, tokens, labels = self._gradients(step, rows, weight)
-        rate = learning_rate(step, self.plan.total_steps, self.section)
-        norm = self.strategy.step(rate, self.section.max_grad_norm)
-        asked = float(self.rank == 0 and (self.job.folder / STOP).exists())
-        loss, tokens, labels, asked = self.strategy.sum([loss, tokens, labels, asked])
-        refuse.nonsense(loss, norm, step + 1, rows)
-        numbers = {"train_loss": loss, "learning_rate": rate, "gradient_norm": norm}
-        return {**numbers, "tokens": tokens, "label_tokens": labels}, asked > 0
+    def _mine(self, step: int) -> Wishes:
+        """What this worker sees before a step."""
+        failed = self.keeper.tell(self.journal)
+        due, busy = self.keeper.interval.due(step), self.keeper.saver.busy
+        return look(self.job.folder, self.rank, self.drained(), due, busy, failed)
 
-    def _gradients(self, step: int, rows: list[int], weight: float) -> tuple[float, float, float]:
-        """Forward and backward passes of this worker's rows; returns its share of the loss, its tokens and labels.
+    def _memory_ran_out(self, limit: int) -> None:
+        self.keeper.learnt(limit)
+        self.journal.warn(f"memory ran out: micro-batches of {limit} tokens from now on")
+        if self.world_size > 1:
+            raise Restart("memory ran out")  # the others are in the middle of theirs
 
-        Afterwards every parameter holds the gradient of the whole batch, of all workers.
-        """
-        groups = self._groups(rows, self.train_rows, self.micro_batch_tokens)
-        self.model.train()
-        losses, tokens, labels = [], 0, 0
-        for number, (group, counts) in enumerate(groups, 1):
-            seed_draws(self.section.seed, step, group[0])  # for dropout, where there is any
-            batch = self._batch(self.train_rows, group)
-            with self.strategy.computing(last=number == len(groups)):
-                loss = loss_sum(self.model, batch) / weight * float(counts)
-                self.strategy.backward(loss)
-            losses.append(loss.detach())
-            if counts:
-                tokens += batch.num_tokens
-                labels += len(batch.targets)
-        return float(torch.stack(losses).double().sum()), float(tokens), float(labels)
-
-    def _groups(self, rows: list[int], of: PackedRows, limit: int) -> list[tuple[list[int], bool]]:
-        return even_micro_batches(rows, of.num_tokens, limit, self.rank, self.world_size, self.strategy.lockstep)
-
-    def _batch(self, rows: PackedRows, indices: list[int]) -> MicroBatch:
-        chosen = [rows[index] for index in indices]
-        refuse.unknown_tokens(chosen, self.num_known_tokens)
-        return MicroBatch.of(chosen, self.device, self.dtype)
-
-    def _evaluate(self, progress: Progress, journal: Journal) -> None:
+    def _evaluate(self, progress: Progress) -> None:
         """Note the validation loss, whether it is the lowest so far, and whether it falls as early stopping asks."""
         began = time.perf_counter()
-        loss = self._validation_loss()
+        sums = self.strategy.sum(list(self.passes.validation_loss(self.validation_rows, progress.step)))
+        refuse.no_label(sums[1], "the validation rows", list(range(len(self.validation_rows))))
+        loss = sums[0] / sums[1]
         refuse.nonsense_evaluation(loss, progress.step)
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.best_step = loss, progress.step
@@ -197,35 +171,7 @@ class Loop:
             progress.loss_to_beat, progress.stale_evaluations = loss, 0
         else:
             progress.stale_evaluations += 1
-        journal.evaluation(progress, loss, time.perf_counter() - began)
-
-    @torch.no_grad()
-    def _validation_loss(self) -> float:
-        """Mean over the learnt tokens of the validation rows, in nats."""
-        self.model.eval()
-        total, weight = 0.0, 0.0
-        rows = list(range(len(self.validation_rows)))
-        for group, counts in self._groups(rows, self.validation_rows, self.section.micro_batch_tokens):
-            batch = self._batch(self.validation_rows, group)
-            with self.strategy.computing():
-                loss = float(loss_sum(self.adapted, batch))
-            total += loss * counts
-            weight += batch.label_weight * counts
-        total, weight = self.strategy.sum([total, weight])
-        refuse.no_label(weight, "the validation rows", rows)
-        return total / weight
-
-    def _save(self, progress: Progress) -> None:
-        pieces = self.strategy.pieces()
-        checkpoint.save(self.checkpoints, progress, pieces, self.rank, self.world_size, self.attempt)
-        if self.rank == 0:
-            checkpoint.prune(self.checkpoints, self.section.keep_checkpoints, progress.best_step)
-
-    def _finish(self, progress: Progress) -> None:
-        """The best weights, as their checkpoint has them, become the adapter."""
-        if self.rank == 0:
-            _, pieces = checkpoint.read(checkpoint.at_step(self.checkpoints, progress.best_step or progress.step))
-            finish(self.adapted, pieces, self.job)
+        self.journal.evaluation(progress, loss, time.perf_counter() - began)
 
     def _facts(self) -> dict[str, Any]:
         return {

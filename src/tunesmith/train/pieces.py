@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,23 @@ def share_of(key: str, tensor: torch.Tensor, rank: int, world_size: int) -> Piec
     return Piece(key, tuple(tensor.shape), start, flat[start:stop])
 
 
+def snapshot(pieces: Iterable[Piece]) -> list[Piece]:
+    """Copies in memory, which training does not change any more; pieces without values are left out."""
+    return [
+        replace(piece, values=piece.values.detach().to("cpu", copy=True).contiguous())
+        for piece in pieces
+        if len(piece.values)
+    ]
+
+
 def write_pieces(path: Path, pieces: Iterable[Piece]) -> None:
-    """Write one worker's pieces, at most one of each tensor, as one file."""
+    """Write one worker's pieces, as `snapshot` gives them, at most one of each tensor, as one file."""
     from safetensors.torch import save_file
 
     tensors, places = {}, {_FORMAT: "pieces"}  # a header without any entry cannot be read back
     for piece in pieces:
-        if len(piece.values):
-            tensors[piece.key] = piece.values.detach().to("cpu", copy=True).contiguous()
-            places[piece.key] = json.dumps([piece.start, list(piece.shape)])
+        tensors[piece.key] = piece.values
+        places[piece.key] = json.dumps([piece.start, list(piece.shape)])
     save_file(tensors, path, metadata=places)
 
 

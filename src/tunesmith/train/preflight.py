@@ -18,7 +18,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Placement:
-    """What each worker gets: cores and GPUs."""
+    """What each worker gets: cores and GPUs. `workers` is their largest number here."""
 
     workers: int
     cpus: int
@@ -32,22 +32,26 @@ def place(recipe: Recipe) -> Placement:
     resources = recipe.resources
     here = torch.cuda.device_count() if torch.cuda.is_available() else 0
     remote = bool(os.environ.get("RAY_ADDRESS"))
-    gpus = resources.gpus_per_worker if resources.gpus_per_worker is not None else int(here >= resources.workers)
-    if gpus and not remote and here < resources.workers * gpus:
+    fewest = resources.fewest
+    gpus = resources.gpus_per_worker if resources.gpus_per_worker is not None else int(here >= fewest)
+    if gpus and not remote and here < fewest * gpus:
         raise TrainError(
-            f"{resources.workers * gpus} GPU(s) are asked for, this machine has {here}",
+            f"{fewest * gpus} GPU(s) are asked for, this machine has {here}",
             where="resources.gpus_per_worker",
             fix="set resources.gpus_per_worker: 0, or name a cluster with RAY_ADDRESS",
         )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cpus = resources.cpus_per_worker or (1 if gpus else max(1, cores // resources.workers))
-    if not remote and cpus * resources.workers > max(cores, resources.workers):
+    cpus = resources.cpus_per_worker or (1 if gpus else max(1, cores // resources.most))
+    if not remote and cpus * fewest > max(cores, fewest):
         raise TrainError(
-            f"{resources.workers} worker(s) of {cpus} cores are asked for, this machine has {cores}",
+            f"{fewest} worker(s) of {cpus} cores are asked for, this machine has {cores}",
             where="resources.cpus_per_worker",
-            fix=f"set it to {max(1, cores // resources.workers)} or leave it out",
+            fix=f"set it to {max(1, cores // fewest)} or leave it out",
         )
-    return Placement(resources.workers, cpus, gpus)
+    if remote:
+        return Placement(resources.most, cpus, gpus)
+    room = here // gpus if gpus else cores // cpus
+    return Placement(max(fewest, min(resources.most, room)), cpus, gpus)
 
 
 def check_attention(model_folder: Path, recipe: Recipe) -> None:

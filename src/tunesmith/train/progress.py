@@ -11,7 +11,9 @@ class Progress:
     """A run after `step` optimizer steps.
 
     `tokens` and `label_tokens` seen, `seconds` of training over all attempts, the lowest validation loss and its step.
-    For early stopping: the loss to beat, and how many evaluations in a row did not. `identity` says what run it is.
+    For early stopping: the loss to beat, and how many evaluations in a row did not. To tell a spike: the last losses of
+    training, the steps, counted from 1, whose batches were passed over, and how often the run went back because of
+    them. `identity` says what run it is.
     """
 
     step: int = 0
@@ -22,4 +24,7 @@ class Progress:
     best_step: int | None = None
     loss_to_beat: float | None = None
     stale_evaluations: int = 0
+    recent_losses: list[float] = field(default_factory=list)
+    passed: list[int] = field(default_factory=list)
+    rewinds: int = 0
     identity: dict[str, Any] = field(default_factory=dict)

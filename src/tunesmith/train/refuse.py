@@ -139,13 +139,17 @@ def no_label(weight: float, where: str, indices: Sequence[int]) -> None:
 
 
 def nonsense(loss: float, norm: float, step: int, rows: Sequence[int]) -> None:
-    """A loss or gradient that is no number, or a first step (1) that moves nothing. Raises TrainError."""
+    """A loss or gradient that is no number. Raises TrainError."""
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise TrainError(
             f"the loss is {loss:g} and the gradient norm {norm:g} at step {step} (packed rows {list(rows[:8])})",
             where="train.learning_rate",
             fix="lower the learning rate, or set train.precision: float32; the last checkpoint is kept",
         )
+
+
+def unmoved(loss: float, norm: float, step: int) -> None:
+    """A first step (1) that moves nothing. Raises TrainError."""
     if step == 1 and norm == 0:
         raise TrainError(
             f"nothing is learnt: the loss is {loss:g}, and every gradient of the first step is zero",

@@ -15,7 +15,7 @@ from tunesmith.data.prepare import prepare
 from tunesmith.errors import TrainError
 from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.store.durable import write_whole
-from tunesmith.train import refuse
+from tunesmith.train import attempts, refuse
 from tunesmith.train.follow import Follower
 from tunesmith.train.ingredients import Ingredients, ingredients
 from tunesmith.train.job import TrainJob, TrainResult, read_result
@@ -128,7 +128,8 @@ def train(planned: Planned, console: Console, in_process: bool = False) -> Train
             else:
                 from tunesmith.train.driver import run_on_ray
 
-                run_on_ray(job, planned.recipe.resources, planned.placement.cpus, planned.placement.gpus, follower.look)
+                resources, placement = planned.recipe.resources, planned.placement
+                run_on_ray(job, resources, placement.cpus, placement.gpus, follower.look, follower.say)
     result = read_result(job.folder)
     if result is None:
         raise TrainError(
@@ -144,7 +145,7 @@ def _in_process(planned: Planned, follower: Follower) -> None:
 
     from tunesmith.train.loop import Loop
 
-    if planned.placement.workers > 1:
+    if planned.recipe.resources.fewest > 1:
         raise TrainError("one process is one worker", where="resources.workers", fix="set it to 1, or train on Ray")
     done = Event()
 
@@ -157,6 +158,7 @@ def _in_process(planned: Planned, follower: Follower) -> None:
     try:
         from tunesmith.train.interrupts import interrupts
 
+        attempts.forget_count(planned.job.folder)
         with interrupts(planned.job):
             Loop(planned.job).run()
     finally:

@@ -55,7 +55,7 @@ def _is_cut(path: Path) -> bool:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The events of the run as it counts: without lines cut short, and without steps that a resumed run did again."""
+    """The events of the run as it counts: without lines cut short, and without steps that were done again."""
     path = folder / METRICS
     if not path.is_file():
         return []
@@ -65,7 +65,7 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
             event = json.loads(line)
         except ValueError:
             continue
-        if event["event"] == "start":
+        if event["event"] in ("start", "rewound"):
             events = [earlier for earlier in events if earlier.get("step", 0) <= event["step"]]
         events.append(event)
     return events

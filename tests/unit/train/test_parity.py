@@ -34,7 +34,7 @@ def with_random_b(parameters: dict[str, torch.nn.Parameter]) -> None:
 def gradients(loop: Loop, rows: list[int]) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients of one batch, as the loop's own step makes them."""
     weight = sum(float(loop.train_rows[row].label_weights.sum()) for row in rows)
-    loss, _, _ = loop._gradients(0, rows, weight)
+    loss, _, _ = loop.passes.gradients(loop.train_rows, 0, rows, weight)
     found = {name: parameter.grad.clone() for name, parameter in loop.parameters.items() if parameter.grad is not None}
     loop.strategy.optimizer.zero_grad()
     return loss, found
@@ -124,7 +124,7 @@ def test_no_conversation_sees_another(make_job: MakeJob, tmp_path: Path) -> None
         dataset = tiny.write_dataset(tmp_path / f"data-{number}", train=[[first, between, last]])
         loop = Loop(make_job(dataset=dataset))
         with torch.no_grad():
-            losses.append(float(loss_sum(loop.adapted, loop._batch(loop.train_rows, [0]))))
+            losses.append(float(loss_sum(loop.adapted, loop.passes._batch(loop.train_rows, [0]))))
     assert losses[0] == losses[1]
 
 
@@ -158,7 +158,8 @@ def test_validation_loss_is_the_mean_over_learnt_tokens(make_job: MakeJob, tiny_
     model = reference.peft_model(tiny_model, loop.recipe.method, 0)
     with torch.no_grad():
         expected = float(reference.mean_loss(model, VALIDATION))
-    assert loop._validation_loss() == pytest.approx(expected, abs=1e-5)
+    total, weight = loop.passes.validation_loss(loop.validation_rows, 0)
+    assert total / weight == pytest.approx(expected, abs=1e-5)
 
 
 def test_counts_of_a_run(make_job: MakeJob) -> None:

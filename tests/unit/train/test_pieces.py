@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.train.pieces import Piece, Pieces, share_of, write_pieces
+from tunesmith.train.pieces import Piece, Pieces, share_of, snapshot, write_pieces
 
 
 @settings(max_examples=40, deadline=None)
@@ -31,7 +31,7 @@ def test_whatever_workers_write_any_part_is_read(
     edges = list(zip([0, *cuts], [*cuts, len(flat)], strict=True))
     paths = [folder / f"{number}.safetensors" for number in range(workers)]
     for path, (start, stop) in zip(paths, edges, strict=True):
-        write_pieces(path, [Piece("some/key", tuple(shape), start, flat[start:stop])])
+        write_pieces(path, snapshot([Piece("some/key", tuple(shape), start, flat[start:stop])]))
     pieces = Pieces([paths[number] for number in rng.permutation(workers)])
     if not len(flat):
         assert pieces.shapes == {}
@@ -61,17 +61,24 @@ def test_workers_that_save_at_the_same_time_never_trip_over_the_renaming(tmp_pat
     from concurrent.futures import ThreadPoolExecutor
 
     from tunesmith.train import checkpoint
+    from tunesmith.train.places import Folder
     from tunesmith.train.progress import Progress
+    from tunesmith.train.saver import Saver
+
+    savers = [Saver(Folder(tmp_path), rank, 3, "attempt", 200, lambda: True) for rank in range(3)]
 
     def save(rank: int, step: int) -> None:
-        pieces = [share_of("parameter/a", torch.arange(6.0), rank, 3)]
-        checkpoint.save(tmp_path, Progress(step=step), pieces, rank, 3, "attempt")
+        savers[rank].save(Progress(step=step), [share_of("parameter/a", torch.arange(6.0), rank, 3)])
 
     with ThreadPoolExecutor(3) as pool:
         for step in range(1, 101):
             for one in [pool.submit(save, rank, step) for rank in (2, 1, 0)]:
                 one.result()
-    progress, pieces = checkpoint.read(tmp_path / "step-00000100")
+    for saver in savers:
+        saver.wait()
+        assert [report.problem for report in saver.reports()] == [None] * 100
+    assert Folder(tmp_path).steps() == list(range(1, 101))
+    progress, pieces = checkpoint.read(Folder(tmp_path), 100)
     assert progress.step == 100
     assert torch.equal(pieces.whole("parameter/a"), torch.arange(6.0))
     assert not list(tmp_path.glob(".tmp-*"))

@@ -19,6 +19,9 @@ from tunesmith.recipe.schema import Recipe
 from tunesmith.train import refuse
 from tunesmith.train.job import read_result
 from tunesmith.train.loop import Loop
+from tunesmith.train.passes import Passes
+from tunesmith.train.progress import Progress
+from tunesmith.train.step import Stepper
 
 GOOD = tiny.make_rows(1, 4)
 UNLABELLED = [[tiny.Document([1, 2, 3], [], [])]]
@@ -207,43 +210,32 @@ def changed(model: Path, folder: Path, name: str, rows: int | slice, value: floa
 
 
 def test_a_validation_loss_that_is_no_number_stops_the_run(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Loop, "_validation_loss", lambda self: float("nan"))
+    monkeypatch.setattr(Passes, "validation_loss", lambda *_: (float("nan"), 1.0))
     with pytest.raises(TrainError) as caught:
         Loop(make_job({"batch_size": 13})).run()
     assert str(caught.value) == f"train.learning_rate: the validation loss is nan after step 1\n  fix: {SPEED}"
 
 
-def test_a_loss_that_explodes_keeps_the_checkpoint_before(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = make_job({"batch_size": 4, "checkpoint_every": 1})
-    loop = Loop(job)
-    step = loop._step
+def exploding(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """From a step on, weights are infinite."""
+    step = Stepper.step
 
-    def exploding(number: int) -> Any:
-        if number == 2:
-            for parameter in loop.parameters.values():
+    def explode(self: Stepper, progress: Progress, mine: Any) -> Any:
+        if progress.step + 1 == at:
+            for parameter in self.strategy.parameters.values():
                 parameter.data.fill_(float("inf"))
-        return step(number)
+        return step(self, progress, mine)
 
-    monkeypatch.setattr(loop, "_step", exploding)
+    monkeypatch.setattr(Stepper, "step", explode)
+
+
+def test_a_loss_that_explodes_keeps_the_checkpoint_before(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make_job({"batch_size": 4, "checkpoint_every": 1, "on_spike": "ignore"})
+    exploding(monkeypatch, at=3)
     with pytest.raises(TrainError) as caught:
-        loop.run()
+        Loop(job).run()
     assert caught.value.what.startswith("the loss is nan and the gradient norm nan at step 3 (packed rows [")
     assert sorted(path.name for path in (job.folder / "checkpoints").iterdir()) == ["step-00000001", "step-00000002"]
-
-
-def test_a_full_disk_is_a_sentence(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tunesmith.train import checkpoint
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device", "/runs/tiny/checkpoints")
-
-    monkeypatch.setattr(checkpoint, "save", full)
-    with pytest.raises(TrainError) as caught:
-        Loop(make_job({"batch_size": 13})).run()
-    assert str(caught.value) == (
-        "/runs/tiny/checkpoints: the run cannot read or write its files (No space left on device)\n"
-        "  fix: free space or mend the permissions, then give the same command again: the last checkpoint is kept"
-    )
 
 
 @pytest.mark.parametrize(
@@ -271,6 +263,6 @@ def test_dropout_depends_on_neither_micro_batches_nor_the_order_of_calls(make_jo
         for parameter in loop.parameters.values():
             parameter.data.fill_(0.05)
         torch.rand(micro)
-        found.append(loop._gradients(0, list(range(6)), weight)[0])
-        assert loop._gradients(1, list(range(6)), weight)[0] != found[-1]
+        found.append(loop.passes.gradients(loop.train_rows, 0, list(range(6)), weight)[0])
+        assert loop.passes.gradients(loop.train_rows, 1, list(range(6)), weight)[0] != found[-1]
     assert found[0] == found[1]

@@ -17,10 +17,14 @@ from tests.ready import ready_processes
 from tests.unit.train import killable
 from tests.unit.train.conftest import MakeJob
 from tunesmith.errors import TrainError
-from tunesmith.train import checkpoint, loop
+from tunesmith.train import attempts, checkpoint, loop
 from tunesmith.train.job import STOP, TrainJob, TrainResult, read_result
+from tunesmith.train.keeper import Keeper
 from tunesmith.train.loop import Loop
+from tunesmith.train.places import Folder
+from tunesmith.train.saver import Saver
 from tunesmith.train.sinks import read_events
+from tunesmith.train.step import Stepper
 
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {"train": {"epochs": 2, "batch_size": 4, "checkpoint_every": 2}},
@@ -72,15 +76,15 @@ def run_with_stops(job: TrainJob, monkeypatch: pytest.MonkeyPatch, every: int = 
     for _ in range(200):
         stop.unlink(missing_ok=True)
         one = Loop(job)
-        step, done = one._step, []
+        mine, done = one._mine, []
 
-        def stopping(number: int, step: Any = step, done: list[int] = done) -> Any:
+        def stopping(number: int, mine: Any = mine, done: list[int] = done) -> Any:
             done.append(number)
             if len(done) == every:
                 stop.touch()
-            return step(number)
+            return mine(number)
 
-        monkeypatch.setattr(one, "_step", stopping)
+        monkeypatch.setattr(one, "_mine", stopping)
         result = one.run()
         if result.finished:
             return result
@@ -122,7 +126,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, countdown: i
     return left
 
 
-PLACES = [(checkpoint, "save"), (checkpoint, "prune"), (loop, "finish"), (Loop, "_evaluate"), (Loop, "_result")]
+PLACES = [(Saver, "save"), (Keeper, "written"), (loop, "finish"), (Loop, "_evaluate"), (Loop, "_result")]
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -139,6 +143,7 @@ def test_a_run_that_dies_around_any_write_is_the_run_that_did_not(
     for countdown in range(1, 50):
         with pytest.MonkeyPatch.context() as patch:
             kill_at(patch, owner, name, countdown, before=before)
+            attempts.forget_count(parts.folder)
             try:
                 Loop(parts).run()
                 break
@@ -154,7 +159,7 @@ def test_a_run_whose_last_step_is_saved_needs_no_more_steps(make_job: MakeJob, m
     first, told = adapter(job), story(job)
     (job.folder / "result.json").unlink()
     shutil.rmtree(job.folder / "adapter")
-    monkeypatch.setattr(Loop, "_step", lambda *_: pytest.fail("a step was done again"))
+    monkeypatch.setattr(Stepper, "step", lambda *_: pytest.fail("a step was done again"))
     Loop(job).run()
     assert adapter(job) == first
     assert story(job) == told
@@ -191,8 +196,8 @@ def test_a_process_killed_at_random_moments_is_resumed_bit_for_bit(make_job: Mak
         child.kill()
         child.join()
         kills += child.exitcode == -signal.SIGKILL
-        newest = checkpoint.latest(parts.folder / "checkpoints")
-        resumed = max(resumed, int(newest.name[5:]) if newest else 0)
+        attempts.forget_count(parts.folder)  # as a command does that is given again
+        resumed = max(resumed, *Folder(parts.folder / "checkpoints").steps(), 0)
         if read_result(parts.folder):
             break
     assert kills >= 2
@@ -218,9 +223,8 @@ def interrupted(job: TrainJob, steps: int = 1) -> Path:
     (job.folder / STOP).touch()
     assert Loop(job).run().status == "interrupted"
     (job.folder / STOP).unlink()
-    path = checkpoint.latest(job.folder / "checkpoints")
-    assert path is not None
-    return path
+    place = Folder(job.folder / "checkpoints")
+    return place.at_step(place.steps()[-1])
 
 
 def damage_tail(path: Path) -> None:
@@ -255,7 +259,7 @@ def test_a_damaged_checkpoint_is_named(make_job: MakeJob, damage: str) -> None:
         Loop(job).run()
     assert str(caught.value) == (
         f"{path}: the checkpoint is damaged ({reason})\n"
-        "  fix: remove this folder to go on from the checkpoint before it, or from the start"
+        "  fix: remove it to go on from the checkpoint before it, or from the start"
     )
     shutil.rmtree(path)
     assert Loop(job).run().status == "finished"
@@ -291,7 +295,8 @@ def test_a_refused_checkpoint_changes_nothing(make_job: MakeJob) -> None:
     one = Loop(make_job(run="other", **KINDS["plain"]))
     before = {name: parameter.detach().clone() for name, parameter in one.parameters.items()}
     with pytest.raises(TrainError):
-        checkpoint.load(path, one.strategy, {"dataset": "another"})
+        place = Folder(path.parent)
+        checkpoint.load(place, place.steps()[-1], one.strategy, {"dataset": "another"})
     assert all(torch.equal(before[name], parameter) for name, parameter in one.parameters.items())
     assert not one.strategy.optimizer.state
 

@@ -72,8 +72,8 @@ def test_a_broken_tracker_does_not_silence_another(make_job: MakeJob, monkeypatc
     monkeypatch.setitem(sinks.SINKS, "wandb", Listening)
     job = make_job({"epochs": 1, "batch_size": 13}, tracking=BOTH)
     Loop(job).run()
-    numbers = ["gradient_norm", "label_tokens", "label_tokens_per_second", "learning_rate", "seconds", "tokens"]
-    numbers += ["tokens_per_second", "total_seconds", "train_loss"]
+    numbers = ["gradient_norm", "label_tokens", "label_tokens_per_second", "learning_rate", "passes_seconds"]
+    numbers += ["seconds", "stalled_seconds", "tokens", "tokens_per_second", "total_seconds", "train_loss"]
     assert heard == [(1, numbers), (1, ["validation_loss"]), "finished"]
 
 

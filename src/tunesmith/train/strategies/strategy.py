@@ -83,6 +83,10 @@ class Strategy(ABC):
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
+    def drop(self) -> None:
+        """Forget the gradients of a step that is not to be taken."""
+        self.optimizer.zero_grad(set_to_none=True)
+
     def _clip(self, max_norm: float) -> float:
         return float(torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), max_norm))
 

@@ -85,6 +85,16 @@ class Zero(Strategy):
         norm = self.model.get_global_grad_norm()
         return math.nan if norm is None or self.optimizer.overflow else float(norm)
 
+    def drop(self) -> None:
+        """The engine goes through its step, in which the AdamW inside it moves nothing."""
+        inner = self.optimizer.optimizer
+        inner.step = lambda *_, **__: None
+        try:
+            self.model.set_gradient_accumulation_boundary(True)
+            self.model.step()
+        finally:
+            del inner.step
+
     def held(self) -> dict[str, int]:
         """As the strategy's own; the optimizer is the one inside DeepSpeed's."""
         parameters = sum(self._size(p) for p in self.model.module.parameters())
