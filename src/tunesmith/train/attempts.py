@@ -59,7 +59,7 @@ def begin(folder: Path, step: int, resources: ResourcesSection, section: TrainSe
     """
     record = Attempts.read(folder)
     lost = not record.asked
-    record.count = record.count + 1 if lost and record.step == step else int(lost)
+    record.count = record.count + 1 if lost and record.step == step else 0
     record.failures += lost
     if record.count > resources.max_failures:
         last = f" ({record.last_failure})" if record.last_failure else ""

@@ -90,8 +90,9 @@ class Objects(Place):
 
     def remove(self, step: int) -> None:
         """The manifest goes first: what it named is then no checkpoint any more."""
-        for path in sorted(self._files.ls(self._path(step), detail=False), key=lambda path: not path.endswith(STATE)):
-            self._files.rm_file(path)
+        if self._files.exists(self._path(step, STATE)):
+            self._files.rm_file(self._path(step, STATE))
+        self._files.rm(self._path(step), recursive=True)
 
     def clean(self) -> None:
         """Remove parts without a manifest."""
@@ -106,6 +107,8 @@ class Objects(Place):
             paths = self._files.ls(self._prefix, detail=False)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise _unusable(self.url, error) from error
         names = [str(path).rstrip("/").rpartition("/")[2] for path in paths]
         return [int(name.removeprefix(PREFIX)) for name in names if re.fullmatch(rf"{PREFIX}\d{{8,}}", name)]
 
@@ -167,9 +170,13 @@ def _connect(url: str) -> tuple[Any, str]:
             f"the driver for {scheme[:20]}:// is not installed", where="resources.checkpoints", fix=needed
         ) from error
     except (ValueError, OSError) as error:
-        reason = str(error).replace(url, without_secrets(url)).splitlines()[0][:300]
-        raise TrainError(
-            f"the place for checkpoints cannot be used: {reason}",
-            where="resources.checkpoints",
-            fix="write a URL such as s3://bucket/prefix, or leave it out to keep them in the run's folder",
-        ) from None
+        raise _unusable(url, error) from None
+
+
+def _unusable(url: str, error: Exception) -> TrainError:
+    reason = str(error).replace(url, without_secrets(url)).splitlines()[0][:300]
+    return TrainError(
+        f"the place for checkpoints cannot be used: {reason}",
+        where="resources.checkpoints",
+        fix="write the URL of a bucket that you may write to, such as s3://bucket/prefix, or leave it out",
+    )

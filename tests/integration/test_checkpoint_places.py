@@ -1,0 +1,140 @@
+"""Checkpoints in an object store: behind a slow link, cut off in the middle of an upload, gone on from elsewhere."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.integration.slow_link import SlowLink
+from tests.integration.workers import assert_equal, on_gloo
+from tests.ready import ready_processes
+from tests.unit.train import killable, tiny
+from tunesmith.errors import TrainError
+from tunesmith.train import checkpoint
+from tunesmith.train.job import TrainJob
+from tunesmith.train.loop import Loop
+from tunesmith.train.places import open_place
+from tunesmith.train.sinks import read_events
+
+WIDE = {"method": {"rank": 128, "alpha": 8.0}}
+"""A checkpoint of 3.5 MB."""
+
+
+def at(bucket: str, run: Path, model: Path, dataset: Path, train: dict[str, Any], **sections: Any) -> TrainJob:
+    resources = {"checkpoints": f"s3://{bucket}/runs"}
+    job: TrainJob = tiny.make_job(run, model, dataset, train, resources=resources, **sections)
+    return job
+
+
+def place_of(job: TrainJob) -> Any:
+    return open_place(job.folder / "checkpoints", job.load_recipe().resources.checkpoints)
+
+
+def test_a_run_whose_checkpoints_are_in_a_bucket_goes_on_from_them(
+    s3_bucket: str, tmp_path: Path, model: Path, dataset: Path
+) -> None:
+    """Two workers, stopped; then one worker on another machine, which has nothing but the bucket."""
+    train = {"epochs": 3, "batch_size": 4, "checkpoint_every": 2, "keep_checkpoints": 1}
+    whole = tiny.make_job(tmp_path / "whole" / "run", model, dataset, train)
+    here = at(s3_bucket, tmp_path / "here" / "run", model, dataset, train)
+    there = at(s3_bucket, tmp_path / "there" / "run", model, dataset, train)
+    Loop(whole).run()
+    (here.folder / "STOP").touch()
+    on_gloo(here, 2)
+    assert place_of(here).steps() == [1]
+    assert not list((here.folder / "checkpoints").glob("*"))
+    (there.folder / "metrics.jsonl").write_text((here.folder / "metrics.jsonl").read_text())
+    Loop(there).run()
+    assert_equal(there, whole)
+    assert place_of(there).shown(2) == f"s3://{s3_bucket}/runs/run/step-00000002"
+    # The newest and the best one are left, and nothing else.
+    kept = place_of(there).steps()
+    assert len(kept) <= 2
+    names = {
+        str(path).rpartition("/")[2].partition("-0000")[0] for path in place_of(there)._files.find("tunesmith-test")
+    }
+    assert names <= {"rank", "state.json"}
+
+
+def test_training_does_not_wait_for_a_slow_store(
+    s3_bucket: str, s3_server: str, tmp_path: Path, model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = {"epochs": 60, "batch_size": 4, "checkpoint_every": 20, "eval_every": 240}
+    with SlowLink(urlsplit(s3_server).port or 0, 1.5e6) as link:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", link.url)
+        job = at(s3_bucket, tmp_path / "run", model, dataset, train, **WIDE)
+        Loop(job).run()
+        assert link.sent > 3 * 3.4e6
+    events = read_events(job.folder)
+    steps = [event for event in events if event["event"] == "step"]
+    written = [event for event in events if event["event"] == "checkpoint"]
+    training = sum(event["seconds"] for event in steps)
+    stalled = sum(event["stalled_seconds"] for event in steps)
+    uploading = sum(event["seconds"] for event in written[:-1])
+    assert len(written) >= 3
+    assert not any(event["problem"] for event in written)
+    assert all(event["bytes"] > 3.4e6 for event in written)
+    assert uploading > 0.3 * training, "the link was not slow enough to show anything"
+    assert stalled < 0.02 * training, (stalled, training)
+
+
+def test_an_upload_that_is_cut_off_leaves_the_checkpoint_before_in_force(
+    s3_bucket: str, s3_server: str, tmp_path: Path, model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = {"epochs": 30, "batch_size": 4, "checkpoint_every": 10, "eval_every": 120}
+    whole = tiny.make_job(tmp_path / "whole" / "run", model, dataset, train, **WIDE)
+    job = at(s3_bucket, tmp_path / "parts" / "run", model, dataset, train, **WIDE)
+    Loop(whole).run()
+    killed_in_the_middle = 0
+    with SlowLink(urlsplit(s3_server).port or 0, 4e6) as link:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", link.url)
+        for _ in range(2):
+            before = place_of(job).steps()
+            here, there = ready_processes().Pipe()
+            child = ready_processes().Process(target=killable.train, args=(job.to_json(), there))
+            child.start()
+            assert here.recv() == "ready"
+            already = link.sent
+            while child.is_alive() and link.sent < already + 1.2 * 3.5e6:  # the second upload has begun
+                time.sleep(0.01)
+            child.kill()
+            child.join()
+            begun, whole_ones = place_of(job)._begun(), place_of(job).steps()
+            killed_in_the_middle += len(begun) > len(whole_ones)
+            assert whole_ones[:1] >= before[:1]
+            assert whole_ones, "not even the first upload was through"
+            progress, _ = checkpoint.read(place_of(job), whole_ones[-1])
+            assert progress.step == whole_ones[-1]
+    assert killed_in_the_middle >= 1
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    Loop(job).run()
+    assert_equal(job, whole)
+    assert place_of(job)._begun() == place_of(job).steps()
+
+
+def test_damage_in_the_bucket_is_named(s3_bucket: str, tmp_path: Path, model: Path, dataset: Path) -> None:
+    job = at(s3_bucket, tmp_path / "run", model, dataset, {"epochs": 1, "batch_size": 4})
+    (job.folder / "STOP").touch()
+    Loop(job).run()
+    place = place_of(job)
+    [part] = [path for path in place._files.find("tunesmith-test") if "rank-00000" in path and path.endswith("tensors")]
+    with place._files.open(part, "wb") as out:
+        out.write(b"something else")
+    with pytest.raises(TrainError) as caught:
+        checkpoint.read(place_of(job), 1)
+    assert caught.value.where == f"s3://{s3_bucket}/runs/run/step-00000001"
+    assert "is not what was written" in caught.value.what
+
+
+def test_a_bucket_that_is_not_there_ends_the_run_with_a_sentence(
+    s3_server: str, tmp_path: Path, model: Path, dataset: Path
+) -> None:
+    job = at("no-such-bucket", tmp_path / "run", model, dataset, {"epochs": 9, "batch_size": 4, "checkpoint_every": 1})
+    with pytest.raises(TrainError) as caught:
+        Loop(job).run()
+    assert caught.value.where == "resources.checkpoints"
+    assert "NO_SUCH_BUCKET" in caught.value.what
