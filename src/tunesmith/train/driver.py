@@ -53,6 +53,8 @@ def run_on_ray(
         attempts.forget_count(job.folder)
         lookout = Lookout(job, resources, need, _View(ray), tell)
         trainer = _trainer(job, resources, need)
+        if resources.elastic:
+            _forget_reservations(ray)
 
         def look() -> None:
             watch()
@@ -195,6 +197,18 @@ def _trainer(job: TrainJob, resources: ResourcesSection, need: Mapping[str, floa
             worker_runtime_env=hook if remote else None,
         ),
     )
+
+
+def _forget_reservations(ray: Any) -> None:
+    """Ray 2.60 keeps what an elastic run had reserved for three minutes after its driver was killed.
+
+    The actor that keeps such reservations starts anew without any; other runs renew theirs within 20 seconds.
+    """
+    try:
+        coordinator = ray.get_actor("AutoscalingCoordinator", namespace="AutoscalingCoordinator")
+    except ValueError:  # no elastic run has been here
+        return
+    ray.kill(coordinator, no_restart=False)
 
 
 def _wait(fit: Callable[[], Any], job: TrainJob, look: Callable[[], None]) -> BaseException | None:

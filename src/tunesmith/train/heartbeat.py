@@ -116,10 +116,12 @@ def who_hung(found: list[Sign]) -> str | None:
     if not any(sign.hung for sign in found):
         return None
     newest = max(sign.at for sign in found)
-    guilty = [sign for sign in found if sign.doing != WAITING or newest - sign.at > 10 * EVERY] or found
+    # A worker that gives no sign is the one; else those that do not wait for others, as far as they know.
+    silent = [sign for sign in found if newest - sign.at > 3 * EVERY]
+    guilty = silent or [sign for sign in found if sign.doing != WAITING] or found
     named = [
         f"worker {sign.rank} on {sign.host} (process {sign.pid}) in '{sign.doing}' of step {sign.step} "
-        f"for {newest - sign.since:.0f} s" + (", without a sign of life" if newest - sign.at > 10 * EVERY else "")
+        f"for {newest - sign.since:.0f} s" + (", without a sign of life" if silent else "")
         for sign in guilty
     ]
     return "the workers hung: " + "; ".join(named)
