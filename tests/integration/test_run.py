@@ -99,6 +99,22 @@ def test_a_run_ends_with_a_registered_version_and_is_not_done_twice(project: Pat
 
 
 @pytest.mark.slow
+def test_a_model_of_which_all_weights_were_trained_is_evaluated_and_registered_as_one(project: Path) -> None:
+    recipe = RECIPE.replace("method: {rank: 8, alpha: 16}", "method: {type: full}").replace("2.0e-2", "5.0e-3")
+    (project / "recipe.yaml").write_text(recipe)
+    done = tunesmith(project, "run", "recipe.yaml", "--in-process", "--json")
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert (outcome["version"], outcome["verdict"]) == ("tiny@1", "passed")
+    assert outcome["figures"]["contestants"]["fine-tuned"]["exact_match"] == 1.0
+    assert outcome["figures"]["contestants"]["base model"]["exact_match"] == 0.0
+    shown = json.loads(tunesmith(project, "registry", "show", "tiny@1", "--json").stdout)
+    assert shown["kind"] == "full"
+    (artefact,) = project.glob("home/runs/*/model")
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in artefact.iterdir()}
+
+
+@pytest.mark.slow
 def test_a_version_that_is_not_better_is_registered_as_failed(project: Path) -> None:
     done = tunesmith(
         project, "run", "recipe.yaml", "--in-process", "--set", "train.max_steps=1", "--set", "train.learning_rate=1e-9"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +19,16 @@ from tunesmith.train.sinks import read_events
 
 def on_gloo(job: TrainJob, world_size: int) -> None:
     """Train in processes of their own that know each other through a file."""
-    store = job.folder / "store"
+    in_processes(job.folder, world_size, train_rank.work, job.to_json())
+
+
+def in_processes(folder: Path, world_size: int, work: Callable[..., None], given: Any) -> None:
+    """Run `work(given, rank, world_size, file to meet at, file for what it prints)` in `world_size` processes."""
+    store = folder / "store"
     store.unlink(missing_ok=True)
-    outputs = [job.folder / f"output-{rank}" for rank in range(world_size)]
+    outputs = [folder / f"output-{rank}" for rank in range(world_size)]
     workers = [
-        ready_processes().Process(
-            target=train_rank.work, args=(job.to_json(), rank, world_size, str(store), str(output))
-        )
+        ready_processes().Process(target=work, args=(given, rank, world_size, str(store), str(output)))
         for rank, output in enumerate(outputs)
     ]
     for worker in workers:

@@ -21,13 +21,15 @@ ROUGH_TOLERANCE = 0.2
 
 
 @torch.no_grad()
-def check_packed(model: Any) -> None:
+def check_packed(model: Any, dtype: torch.dtype | None = None) -> None:
     """Compare a packed row with its documents one at a time under the model's own attention, and the head on chosen
     positions with the head on all.
 
     This finds what no list of architectures does: layers that carry state from token to token, attention that is not
-    exchangeable, arguments that are not handed on. Raises ModelError saying what differs.
+    exchangeable, arguments that are not handed on. `dtype` is what is computed in, by default the type of the weights.
+    Raises ModelError saying what differs.
     """
+    dtype = dtype or model.dtype
     name = model.config.get_text_config().model_type
     ids = _some_tokens(model)
     last = torch.tensor(LENGTHS, device=model.device).cumsum(0) - 1
@@ -35,7 +37,7 @@ def check_packed(model: Any) -> None:
         packed = model(
             input_ids=torch.cat(ids).unsqueeze(0),
             position_ids=positions_of(LENGTHS, model.device),
-            documents=Documents.of(LENGTHS, model.device, model.dtype),
+            documents=Documents.of(LENGTHS, model.device, dtype),
             logits_to_keep=last,
             use_cache=False,
         ).logits[0]
@@ -50,7 +52,7 @@ def check_packed(model: Any) -> None:
         raise _refused(name, "its head cannot be run on chosen positions")
     packed, alone = packed.float(), alone.float()
     difference = (packed - alone).square().mean().sqrt() / (alone.std() + 1e-12)
-    if not difference <= TOLERANCE.get(model.dtype, ROUGH_TOLERANCE):
+    if not difference <= TOLERANCE.get(dtype, ROUGH_TOLERANCE):
         raise _refused(name, f"documents packed into one row change each other's logits, by {difference:.0%}")
 
 

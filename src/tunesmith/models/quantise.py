@@ -36,10 +36,13 @@ def quantised_copy(
     if not target.is_dir():
         sweep(cache)
         with new_folder(target) as unfinished:
-            model = _quantise(folder, section, _config(method, dtype), dtype, device)
-            _check_widths(model, device)
-            model.save_pretrained(unfinished)
+            _make(folder, section, _config(method, dtype), dtype, device, unfinished)
     return target
+
+
+def base_folder(folder: Path, section: ModelSection, method: MethodSection, device: torch.device, cache: Path) -> Path:
+    """The folder of the base that an adapter of `method` lies beside: its quantised copy, or the base's own."""
+    return quantised_copy(folder, section, method, device, cache) if method.type == "qlora" else folder
 
 
 def _check_widths(model: Any, device: torch.device) -> None:
@@ -75,6 +78,54 @@ def _config(method: MethodSection, dtype: torch.dtype) -> Any:
         bnb_4bit_compute_dtype=dtype,
         bnb_4bit_quant_storage=dtype,
     )
+
+
+def _make(
+    folder: Path, section: ModelSection, config: Any, dtype: torch.dtype, device: torch.device, target: Path
+) -> None:
+    """Quantise tensor by tensor where the model is stored so; otherwise it is loaded whole."""
+    import torch
+
+    from tunesmith.models.outline import UnsuitedError, outline
+
+    try:
+        model = outline(folder, section, torch.device("cpu"), dtype, quantization_config=config)
+    except UnsuitedError:
+        model = _quantise(folder, section, config, dtype, device)
+        _check_widths(model, device)
+        model.save_pretrained(target)
+        return
+    _check_widths(model, device)
+    model.config.save_pretrained(target)
+    _write(model, dtype, device, target)
+
+
+def _write(model: Any, dtype: torch.dtype, device: torch.device, target: Path) -> None:
+    """The tensors of an outline, quantised where its layers are, into files of a limited size."""
+    import torch
+
+    from tunesmith.models.outline import stored_buffers, unread
+    from tunesmith.models.stored import Shards
+
+    places = unread(model)
+    with Shards(target) as shards:
+        for name, source in places.items():
+            prefix, _, leaf = name.rpartition(".")
+            module = model.get_submodule(prefix)
+            value = source.whole(torch.device("cpu"), dtype)
+            parameter = module._parameters[leaf]
+            if type(parameter).__name__ not in ("Params4bit", "Int8Params"):
+                shards.put(name, value)
+                continue
+            settings = {key: one for key, one in parameter.__dict__.items() if not hasattr(one, "fill")}
+            module._parameters[leaf] = type(parameter)(value, requires_grad=False, **settings).to(device)
+            del value
+            for key, tensor in module.state_dict(prefix=f"{prefix}.").items():
+                if key.removeprefix(f"{prefix}.") not in module._parameters or key == name:
+                    shards.put(key, tensor)
+            module._parameters[leaf] = parameter
+        for name, buffer in stored_buffers(model).items():
+            shards.put(name, buffer)
 
 
 def _quantise(folder: Path, section: ModelSection, config: Any, dtype: torch.dtype, device: torch.device) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,56 @@ from tunesmith.errors import ModelError
 from tunesmith.models.attention import PACKED, register
 from tunesmith.models.load import choose_dtype, load_base
 from tunesmith.models.lora import attach_lora
-from tunesmith.models.quantise import quantised_copy
+from tunesmith.models.outline import UnsuitedError, outline
+from tunesmith.models.quantise import base_folder
 from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 
+WHOLE = "each worker loads the whole base model before it is cut"
+
 
 def load_trainable(
-    folder: Path, section: ModelSection, method: MethodSection, device: torch.device, seed: int, cache: Path
+    folder: Path,
+    section: ModelSection,
+    method: MethodSection,
+    device: torch.device,
+    seed: int,
+    cache: Path,
+    loaded_whole: Callable[[str], None] | None = None,
 ) -> tuple[Any, torch.dtype]:
     """The base model, or a PEFT model around it, with gradients on for what `method` trains; the type to compute in.
 
     Adapters are in float32 beside frozen weights in the type to compute in. Weights that are trained themselves are in
-    float32 whatever is computed in, so that small steps are not rounded away. Raises ModelError when `method` names
-    layers that the model does not have.
+    float32 whatever is computed in, so that small steps are not rounded away.
+
+    With `loaded_whole`, the base's weights are left unread (`models.outline`) for the strategy to read in shares, and
+    the attention is left for it to check; a model that cannot be had so is loaded whole, and `loaded_whole` is told
+    why. Raises ModelError when `method` names layers that the model does not have.
     """
     register()
     dtype = choose_dtype(section.dtype, device)
+    folder = base_folder(folder, section, method, device, cache)
+    if not method.has_adapter:
+        section = section.model_copy(update={"dtype": "float32"})
+    if loaded_whole and method.has_adapter and method.dora:
+        loaded_whole(f"{WHOLE}: DoRA starts from the norms of whole weights")
+        loaded_whole = None
+    model = _unread(folder, section, device, loaded_whole) if loaded_whole else None
+    if model is None:
+        model = load_base(folder, section, device, PACKED)
     if method.has_adapter:
-        if method.type == "qlora":
-            folder = quantised_copy(folder, section, method, device, cache)
-        return attach_lora(load_base(folder, section, device, PACKED), method, seed), dtype
-    model = load_base(folder, section.model_copy(update={"dtype": "float32"}), device, PACKED)
+        return attach_lora(model, method, seed), dtype
     train_layers(model, method)
     return model, dtype
+
+
+def _unread(folder: Path, section: ModelSection, device: torch.device, loaded_whole: Callable[[str], None]) -> Any:
+    """The outline of the base, or None when it must be loaded whole."""
+    try:
+        return outline(folder, section, device, choose_dtype(section.dtype, device), attn_implementation=PACKED)
+    except UnsuitedError as reason:
+        loaded_whole(f"{WHOLE}: {reason}")
+        return None
 
 
 def train_layers(model: Any, method: MethodSection) -> None:

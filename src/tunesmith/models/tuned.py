@@ -45,11 +45,9 @@ class Tuned:
     def load(self, device: torch.device) -> Any:
         """Base and adapter; a base that was quantised in training is quantised here. Raises ModelError."""
         from tunesmith.models.load import load_tuned
-        from tunesmith.models.quantise import quantised_copy
+        from tunesmith.models.quantise import base_folder
 
-        folder = self.base.folder
-        if self.method.type == "qlora":
-            folder = quantised_copy(folder, self.section, self.method, device, self.cache)
+        folder = base_folder(self.base.folder, self.section, self.method, device, self.cache)
         return load_tuned(folder, self.section, self.adapter, device)
 
     @property

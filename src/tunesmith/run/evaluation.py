@@ -44,16 +44,15 @@ def evaluate_run(planned: Planned, result: TrainResult, home: Home, console: Con
         console.print("already evaluated", markup=False)
         return read_report(folder / "report.json"), folder
     from tunesmith.models.load import choose_device, load_base, load_tuned
-    from tunesmith.models.quantise import quantised_copy
+    from tunesmith.models.quantise import base_folder
 
     model = planned.ingredients.model
     recipe, device = planned.recipe, choose_device()
     with console.status("loading base and tuned model"):
-        folder_of_base, base = model.folder, None
-        if recipe.method.type == "qlora":
-            folder_of_base = quantised_copy(model.folder, recipe.base, recipe.method, device, home.models)
+        base = None
         if recipe.method.has_adapter:
-            tuned = load_tuned(folder_of_base, recipe.base, planned.artefact, device)
+            beneath = base_folder(model.folder, recipe.base, recipe.method, device, home.models)
+            tuned = load_tuned(beneath, recipe.base, planned.artefact, device)
         else:
             tuned, base = (load_base(one, recipe.base, device) for one in (planned.artefact, model.folder))
     with console.status("evaluating") as status:

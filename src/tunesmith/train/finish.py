@@ -10,9 +10,11 @@ import torch
 
 from tunesmith.errors import TrainError
 from tunesmith.models.files import model_files
-from tunesmith.models.load import load_base, own_dtype
+from tunesmith.models.load import choose_dtype, load_base, own_dtype
 from tunesmith.models.lora import TEMPLATE, adapter_state, save_adapter
+from tunesmith.models.outline import UnsuitedError, outline, stored_buffers, unread
 from tunesmith.models.quiet import quiet_libraries
+from tunesmith.models.stored import Shards
 from tunesmith.store.durable import new_folder, temporary_sibling
 from tunesmith.train.job import TrainJob
 from tunesmith.train.pieces import Pieces
@@ -50,7 +52,41 @@ def _write_model(pieces: Pieces, job: TrainJob, folder: Path) -> None:
     """The base anew, in the type it was published in, with what was trained in its place."""
     recipe, base = job.load_recipe(), Path(job.model_folder)
     section = recipe.model.model_copy(update={"dtype": own_dtype(base)})
-    whole = load_base(base, section, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    try:
+        model = outline(base, section, cpu, choose_dtype(section.dtype, cpu))
+    except UnsuitedError:
+        changed = _write_whole(load_base(base, section, cpu), pieces, folder)
+    else:
+        changed = _write_tensors(model, pieces, folder)
+    if not changed:
+        raise _nothing_changed("the weights are as they were")
+    for name in model_files(path.name for path in base.iterdir() if path.is_file()):
+        if name != "config.json" and ".safetensors" not in name:
+            shutil.copyfile(base / name, folder / name)
+    if job.chat_template is not None:
+        (folder / TEMPLATE).write_text(job.chat_template, encoding="utf-8")
+
+
+def _write_tensors(model: Any, pieces: Pieces, folder: Path) -> bool:
+    """One tensor after the other; returns whether one has changed."""
+    changed = False
+    model.config.save_pretrained(folder)
+    with Shards(folder) as shards:
+        for name, stored in unread(model).items():
+            before = stored.whole(torch.device("cpu"), model.dtype)
+            after = before
+            if f"{PARAMETER}/{name}" in pieces.shapes:
+                after = pieces.whole(f"{PARAMETER}/{name}").to(before.dtype)
+                changed = changed or not torch.equal(before, after)
+            shards.put(name, after)
+        for name, buffer in stored_buffers(model).items():
+            shards.put(name, buffer)
+    return changed
+
+
+def _write_whole(whole: Any, pieces: Pieces, folder: Path) -> bool:
+    """The same with a model whose tensors are not stored as they are computed with."""
     changed = False
     with torch.no_grad():
         for name, parameter in whole.named_parameters():
@@ -58,15 +94,10 @@ def _write_model(pieces: Pieces, job: TrainJob, folder: Path) -> None:
                 trained = pieces.whole(f"{PARAMETER}/{name}").to(parameter.dtype)
                 changed = changed or not torch.equal(trained, parameter)
                 parameter.copy_(trained)
-    if not changed:
-        raise _nothing_changed("the weights are as they were")
-    with quiet_libraries():
-        whole.save_pretrained(folder)
-    for name in model_files(path.name for path in base.iterdir() if path.is_file()):
-        if name != "config.json" and ".safetensors" not in name:
-            shutil.copyfile(base / name, folder / name)
-    if job.chat_template is not None:
-        (folder / TEMPLATE).write_text(job.chat_template, encoding="utf-8")
+    if changed:
+        with quiet_libraries():
+            whole.save_pretrained(folder)
+    return changed
 
 
 def _nothing_changed(what: str) -> TrainError:

@@ -17,7 +17,6 @@ from tunesmith.models.attention import check_supported
 from tunesmith.models.load import choose_device
 from tunesmith.models.lora_linear import speed_up
 from tunesmith.models.quantise import quantised_copy
-from tunesmith.models.trainable import load_trainable
 from tunesmith.train import refuse
 from tunesmith.train.attempts import Restart
 from tunesmith.train.batches import BatchPlan, plan_batches
@@ -71,7 +70,7 @@ class Loop:
             if self.rank == 0:
                 quantised_copy(folder, self.recipe.base, method, self.device, cache)
             self.strategy.sum([0.0])  # the others find what the first has made
-        model, self.dtype = load_trainable(folder, self.recipe.base, method, self.device, self.section.seed, cache)
+        model, self.dtype = self.strategy.load(folder, self.recipe.base, method, self.section.seed, cache)
         base = model.get_base_model() if method.has_adapter else model
         check_supported(base.config, self.section.sequence_length)
         refuse.long(self.train_rows, self.section.sequence_length, base.config)
@@ -110,6 +109,8 @@ class Loop:
         with Journal(self.job, self.rank) as journal:
             self.journal = journal
             journal.start(progress, self.plan.total_steps, self._facts())
+            for text in self.strategy.warnings:
+                journal.warn(text)
             status, progress = self._steps(progress)
             self.beat.doing("the last checkpoint", progress.step, limited=False)
             self.keeper.save(progress)

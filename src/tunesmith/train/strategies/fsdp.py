@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from tunesmith.models.outline import forget_stand_ins, unread
+from tunesmith.models.stored import Stored
 from tunesmith.train.pieces import Piece, Pieces
 from tunesmith.train.strategies.group import ensure_group
 from tunesmith.train.strategies.layers import decoder_layers
@@ -16,9 +18,10 @@ class Fsdp(Strategy):
     """Parameters, gradients and optimizer state are cut along each tensor's first dimension (`fully_shard`)."""
 
     lockstep = True
+    cuts_weights = True
 
     def wrap(self, model: Any) -> Any:
-        """Cut each decoder layer on its own, and what is left as one more."""
+        """Cut each decoder layer on its own, and what is left as one more; then read what has not been read."""
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 
@@ -28,18 +31,29 @@ class Fsdp(Strategy):
         # Parameters lie in memory; torch has no offload of the optimizer's state alone, it goes with them.
         pinned = self.device.type == "cuda"
         offload = CPUOffloadPolicy(pin_memory=pinned) if self.resources.offload == "all" else OffloadPolicy()
+        stored = unread(model)
+        forget_stand_ins(model)
         for layer in decoder_layers(model):
             fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=offload)
         fully_shard(model, mesh=mesh, mp_policy=precision, offload_policy=offload)
+        _read(model, stored, torch.device("cpu") if self.resources.offload == "all" else self.device)
         return model
 
     def _clip(self, max_norm: float) -> float:
         norm: Any = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), max_norm)
         return float(norm.full_tensor())
 
+    def let_go(self) -> None:
+        """What is gathered last waits for the next pass."""
+        from torch.distributed.fsdp import FSDPModule
+
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
+
     def held(self) -> dict[str, int]:
         """What is left when the last layer gathered, which waits for the next step, is let go."""
-        self.model.reshard()
+        self.let_go()
         return super().held()
 
     def _size(self, tensor: Any) -> int:
@@ -66,6 +80,17 @@ class Fsdp(Strategy):
             super()._fill(tensor, pieces, key)
         elif local.numel():
             local.copy_(pieces.read(key, *_flat_range(tensor)).view(local.shape))
+
+
+def _read(model: Any, stored: dict[str, Stored], device: torch.device) -> None:
+    """Read this worker's rows of the weights that are still on the meta device, one weight after the other."""
+    for name, parameter in model.named_parameters():
+        if name in stored:
+            empty = torch.empty_like(parameter, device=device)
+            torch.utils.swap_tensors(parameter, torch.nn.Parameter(empty, requires_grad=parameter.requires_grad))
+            local = _local(parameter)
+            if local is not None:
+                stored[name].fill(local.view(-1), _flat_range(parameter)[0])
 
 
 def _local(tensor: Any) -> torch.Tensor | None:

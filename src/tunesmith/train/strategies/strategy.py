@@ -6,11 +6,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from tunesmith.models.outline import unread
+from tunesmith.models.probe import check_packed
+from tunesmith.models.trainable import load_trainable
+from tunesmith.recipe.method import MethodSection
+from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.train import TrainSection
 from tunesmith.train.optimizer import make_optimizer
@@ -32,6 +38,9 @@ class Strategy(ABC):
     lockstep = False
     """Whether every micro-batch talks to the other workers, so that all must have as many."""
 
+    cuts_weights = False
+    """Whether a worker holds only a share of each weight, where there are others."""
+
     whole_modules = False
     """Whether weights may only be used by their own module's forward pass."""
 
@@ -43,17 +52,35 @@ class Strategy(ABC):
     def __init__(self, rank: int, world_size: int, resources: ResourcesSection, device: torch.device) -> None:
         self.rank, self.world_size = rank, world_size
         self.resources, self.device = resources, device
+        self.warnings: list[str] = []
+
+    def load(
+        self, folder: Path, section: ModelSection, method: MethodSection, seed: int, cache: Path
+    ) -> tuple[Any, torch.dtype]:
+        """The model as `load_trainable` gives it, and the type to compute in.
+
+        Where weights are cut they are not read yet: `set_up` reads this worker's share. A model that must be loaded
+        whole for it is named in `warnings`.
+        """
+        in_shares = self.cuts_weights and self.world_size > 1
+        told = self.warnings.append if in_shares else None
+        return load_trainable(folder, section, method, self.device, seed, cache, told)
 
     def set_up(self, model: Any, section: TrainSection, compute: torch.dtype | None = None) -> None:
         """Make the model one that all workers train together, and its optimizer.
 
-        `compute` is the type to compute in where it is not that of the weights, which stay as they are.
+        `compute` is the type to compute in where it is not that of the weights, which stay as they are. Weights that
+        have not been read are read now, and the attention is checked. Raises ModelError when it is not supported.
         """
         self.section, self.compute = section, compute
         self.shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad}
+        was_unread = bool(unread(model))
         self.model = self.wrap(model)
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = self._optimizer()
+        if was_unread:
+            check_packed(model.eval(), compute)
+            self.let_go()  # or weights restored from a checkpoint would not be seen
 
     def _optimizer(self) -> Any:
         return make_optimizer(self.parameters.values(), self.section)
@@ -61,6 +88,10 @@ class Strategy(ABC):
     @abstractmethod
     def wrap(self, model: Any) -> Any:
         """Share the model out in place; returns what the loop calls."""
+
+    def let_go(self) -> None:
+        """Forget the whole weights that a pass has left behind, where weights are cut."""
+        raise NotImplementedError
 
     def computing(self, last: bool = True) -> AbstractContextManager[Any]:
         """A context for the passes of a micro-batch, the `last` of a step or not."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tunesmith.models.outline import unread
 from tunesmith.train.optimizer import make_optimizer
 from tunesmith.train.pieces import Piece, Pieces
 from tunesmith.train.strategies.group import ensure_group
@@ -37,9 +38,13 @@ class Zero(Strategy):
         ensure_group()
         _compile_nothing(deepspeed)
         deepspeed.init_distributed(dist_backend="gloo" if self.device.type == "cpu" else "nccl", verbose=False)
+        self._read(model)
         optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], self.section)
         engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=self._config())
         return engine
+
+    def _read(self, model: Any) -> None:
+        """Read the weights that have not been read."""
 
     def _optimizer(self) -> Any:
         return self.model.optimizer
@@ -164,7 +169,31 @@ class Zero3(Zero):
 
     stage = 3
     lockstep = True
+    cuts_weights = True
     whole_modules = True
+
+    def _read(self, model: Any) -> None:
+        """Each weight is read where this worker's partition of it lies, and cut before the next one is read."""
+        import deepspeed
+
+        if not (stored := unread(model)):
+            return
+        # Set up as for a whole model, which here is an empty one; `deepspeed.initialize` finds everything cut.
+        cut = deepspeed.zero.Init(module=torch.nn.Module(), config_dict_or_path=self._config())
+        for name, parameter in model.named_parameters():
+            if name in stored:
+                values = torch.empty(parameter.shape, dtype=self.compute or parameter.dtype, device=self.device)
+                length = -(-values.numel() // self.world_size)
+                start = min(self.rank * length, values.numel())
+                stored[name].fill(values.view(-1)[start : start + length], start)
+                parameter.data = values
+                del values
+            cut._convert_to_deepspeed_param(parameter)
+            parameter.partition()
+
+    def let_go(self) -> None:
+        """DeepSpeed keeps weights that it will need again soon."""
+        self.model.empty_partition_cache()
 
     def _part(self, parameter: Any, key: str) -> tuple[int, torch.Tensor] | None:
         values = self._values(parameter, None if key == PARAMETER else key)
