@@ -59,8 +59,9 @@ def undisturbed(project: Path) -> dict[int, float]:
     from tunesmith.store.home import Home
     from tunesmith.train.run import plan_run, train
 
+    folder = project / "undisturbed"
     loaded = load_recipe(project / "recipe.yaml", ["resources.workers=1"])
-    planned = plan_run(loaded, Home(project / "undisturbed"), Console(quiet=True))
+    planned = plan_run(loaded, Home(folder, f"sqlite:///{folder}/registry.db", str(folder)), Console(quiet=True))
     train(planned, Console(quiet=True), in_process=True)
     return {event["step"]: event["train_loss"] for event in read_events(planned.job.folder) if event["event"] == "step"}
 
