@@ -1,4 +1,4 @@
-"""A run on a cluster from which workers, nodes, links and the driver are taken at random, against the same run in peace.
+"""A run from which workers, nodes, links and the driver are taken at random, against the same run left in peace.
 
     python benchmarks/chaos.py            30 blows over 240 steps; a quarter of an hour on two cores
     python benchmarks/chaos.py --quick    one blow of each kind over 40 steps

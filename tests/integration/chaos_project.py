@@ -27,7 +27,7 @@ RECIPE: dict[str, Any] = {
 TRAIN: dict[str, Any] = {
     "sequence_length": 512,
     "packing": False,
-    "batch_size": 6,
+    "batch_size": 4,
     "epochs": 1000,
     "learning_rate": 1e-3,
     "precision": "float32",
@@ -38,7 +38,7 @@ def write_project(folder: Path, steps: int, checkpoint_every: int, **resources: 
     """A folder with a model, rows and `recipe.yaml` (JSON is YAML) for so many optimizer steps."""
     tiny_models.save(folder / "model", **SHAPE)
     rng = random.Random(7)
-    lines = [_row(f"say {number}", "".join(rng.choices(string.ascii_lowercase, k=400))) for number in range(ROWS)]
+    lines = [_row(f"say {number}", "".join(rng.choices(string.ascii_lowercase, k=300))) for number in range(ROWS)]
     (folder / "rows.jsonl").write_text("".join(lines))
     train = {**TRAIN, "max_steps": steps, "checkpoint_every": checkpoint_every, "eval_every": steps}
     given = {"cpus_per_worker": 1, "gpus_per_worker": 0, **resources}

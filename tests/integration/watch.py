@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -88,6 +89,11 @@ class Watch:
                     yield start, furthest, told
                     start = None
                 furthest = max(furthest, told.step)
+
+    def workers(self) -> list[int]:
+        """How many workers there were, one number a change."""
+        sizes = [int(start.event["world_size"]) for start, _, _ in self.starts()]
+        return [size for size, _ in itertools.groupby(sizes)]
 
     def losses(self) -> list[tuple[int, float]]:
         """Step and loss of every step, those done again as often as they were done."""
