@@ -21,7 +21,7 @@ def test_a_run_survives_the_loss_of_a_worker_a_node_a_link_and_its_driver(tmp_pa
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)  # also in CI: whether namespaces may be made is the container's to say
-    project = write_project(tmp_path, STEPS, EVERY, workers=2, max_failures=50)
+    project = write_project(tmp_path, STEPS, EVERY, workers={"min": 1, "max": 2})
     expected = undisturbed(project)
     with RayHosts(tmp_path / "hosts", 2, cpus=[1, 1]) as hosts:
         hosts.join([1, 2])

@@ -15,6 +15,7 @@ from typing import Any
 from tunesmith.errors import TrainError
 from tunesmith.train import checkpoint
 from tunesmith.train.job import CHECKPOINTS
+from tunesmith.train.places import open_place
 from tunesmith.train.sinks import METRICS
 
 FOLLOW_SECONDS, READ_SECONDS = 0.02, 0.1
@@ -120,12 +121,15 @@ class Watch:
 
     def _read(self) -> None:
         run = self.run
-        path = checkpoint.latest(run / CHECKPOINTS) if run is not None else None
-        if run is None or path is None:
+        if run is None:
+            return
+        place = open_place(run / CHECKPOINTS, None)
+        newest = max(place.steps(), default=None)
+        if newest is None:
             return
         try:
-            checkpoint.read(path)
+            checkpoint.read(place, newest)
             self.reads += 1
         except TrainError as error:
-            if checkpoint.latest(run / CHECKPOINTS) == path:  # or newer ones have come, and this one was removed
+            if newest == max(place.steps(), default=None):  # or newer ones have come, and this one was removed
                 self.unreadable.append(str(error))
