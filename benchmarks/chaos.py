@@ -70,7 +70,7 @@ def blows(seed: int, number: int, steps: int) -> list[tuple[int, str]]:
 def measure(folder: Path, plan: list[tuple[int, str]], steps: int, seed: int) -> dict[str, Any]:
     """Both runs; prints the table on the way."""
     print_machine()
-    project = write_project(folder, steps, EVERY, workers=2, max_failures=1000)
+    project = write_project(folder, steps, EVERY, workers={"min": 1, "max": HOSTS})
     began = time.monotonic()
     expected = undisturbed(project)
     peace = time.monotonic() - began

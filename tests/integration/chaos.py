@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,6 +84,12 @@ class Chaos:
         """Wait for the driver's own end."""
         self.wait(lambda: self.driver.poll() == 0, seconds, "the end of the run")
 
+    def stop(self) -> None:
+        """Ctrl-C, and the orderly end that it asks for."""
+        for process in self.hosts.processes(1, DRIVER):
+            process.send_signal(signal.SIGINT)
+        assert self.driver.wait(120) == 2, self._said()
+
     def wait(self, condition: Callable[[], Any], seconds: float, what: str) -> None:
         """Wait while the driver lives. Raises AssertionError with what it printed when it ends, or in the end."""
         deadline = time.monotonic() + seconds
@@ -96,12 +104,12 @@ class Chaos:
             time.sleep(0.02)
 
     def recoveries(self) -> list[Recovery]:
-        """What each blow cost."""
+        """What each blow cost that the run has recovered from."""
         found = []
         for blow in self.blows:
-            start, furthest, first = next(one for one in self.watch.starts() if one[0].at > blow.at)
-            workers = start.event["world_size"]
-            found.append(Recovery(blow, start.step, furthest - start.step, first.at - blow.at, workers))
+            for start, furthest, first in itertools.islice((s for s in self.watch.starts() if s[0].at > blow.at), 1):
+                workers = start.event["world_size"]
+                found.append(Recovery(blow, start.step, furthest - start.step, first.at - blow.at, workers))
         return found
 
     def most_lost(self) -> int:
@@ -111,8 +119,13 @@ class Chaos:
     def _victim(self, kind: str) -> int:
         if kind == "driver":
             return 1
-        candidates = [number for number in self.hosts.holders if number != 1 or kind == "worker"]
-        return self.rng.choice([number for number in candidates if self.hosts.processes(number, WORKER)])
+
+        def at_work() -> list[int]:
+            numbers = [number for number in self.hosts.holders if number != 1 or kind == "worker"]
+            return sorted(number for number in numbers if self.hosts.processes(number, WORKER))
+
+        self.wait(at_work, 120, "a worker where it can be taken")  # after a loss, the run has to grow first
+        return self.rng.choice(at_work())
 
     def _worker(self, host: int) -> None:
         self.hosts.kill_process(host, WORKER)

@@ -6,10 +6,14 @@ import json
 import random
 import string
 import sys
+import threading
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from tests import tiny_models
+from tunesmith.errors import TrainError
+from tunesmith.train.job import STOP
 from tunesmith.train.sinks import read_events
 
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "DS_ACCELERATOR": "cpu"}
@@ -51,19 +55,36 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tunesmith", "train", "recipe.yaml", *arguments]
 
 
-def undisturbed(project: Path) -> dict[int, float]:
-    """Loss by step of the same run in this process, without Ray and without trouble."""
+def undisturbed(project: Path, until: int | None = None) -> dict[int, float]:
+    """Loss by step of the same run in this process, without Ray and without trouble, to its end or `until` a step."""
     from rich.console import Console
 
     from tunesmith.recipe.load import load_recipe
     from tunesmith.store.home import Home
     from tunesmith.train.run import plan_run, train
 
-    folder = project / "undisturbed"
+    home = project / "undisturbed"
     loaded = load_recipe(project / "recipe.yaml", ["resources.workers=1"])
-    planned = plan_run(loaded, Home(folder, f"sqlite:///{folder}/registry.db", str(folder)), Console(quiet=True))
-    train(planned, Console(quiet=True), in_process=True)
-    return {event["step"]: event["train_loss"] for event in read_events(planned.job.folder) if event["event"] == "step"}
+    planned = plan_run(loaded, Home(home, f"sqlite:///{home}/registry.db", str(home)), Console(quiet=True))
+    run, ended = planned.job.folder, threading.Event()
+
+    def losses() -> dict[int, float]:
+        return {event["step"]: event["train_loss"] for event in read_events(run) if event["event"] == "step"}
+
+    def stop_in_time() -> None:
+        while until is not None and not ended.wait(0.1):
+            if max(losses(), default=0) >= until:
+                (run / STOP).touch()
+
+    stopper = threading.Thread(target=stop_in_time)
+    stopper.start()
+    try:
+        with suppress(TrainError) if until is not None else nullcontext():
+            train(planned, Console(quiet=True), in_process=True)
+    finally:
+        ended.set()
+        stopper.join()
+    return losses()
 
 
 def _row(question: str, answer: str) -> str:

@@ -66,8 +66,8 @@ class Hosts:
         self.boots[number] += 1
         own = self.folder / name(number) / f"boot-{self.boots[number]}"
         own.mkdir(parents=True)
-        names = self.folder / "names"
-        names.write_text("127.0.0.1 localhost\n" + "".join(f"{address(n)} {name(n)}\n" for n in self.boots))
+        names = own.parent / "hosts"  # as Debian writes it: a host's own name stands for loopback
+        names.write_text(f"127.0.0.1 localhost\n127.0.1.1 {name(number)}\n")
         namespaces = [*NAMESPACES, "--fork", "--mount-proc", "--kill-child"]
         self.holders[number] = _holder(["unshare", *namespaces, "bash", "-c", BOOT, name(number), str(own), str(names)])
         port, inside = f"port{number}", str(self._init(number))
@@ -140,7 +140,7 @@ def address(number: int) -> str:
 
 
 def name(number: int) -> str:
-    """A host's name, which all hosts know."""
+    """A host's name, which the others do not know."""
     return f"host-{number}"
 
 

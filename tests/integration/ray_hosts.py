@@ -6,26 +6,31 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.integration.hosts import Hosts, address
+import psutil
+
+from tests.integration.hosts import Hosts, address, wait_until
 
 PORT = 6379
 OBJECT_STORE = 80_000_000
+TRIES = 3
+"""Ray gives a node half a minute to start, which is little on a busy machine; a supervisor would try again, too."""
 
 SETTINGS = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # A node that is silent for three seconds is dead; with Ray's own settings it is after half a minute.
+    # A node that is silent for five seconds is dead; with Ray's own settings it is after half a minute.
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_failure_threshold": "5",
     # Without these a call to a host that is cut off ends after seven minutes.
-    "RAY_grpc_client_keepalive_time_ms": "2000",
-    "RAY_grpc_client_keepalive_timeout_ms": "2000",
+    "RAY_grpc_client_keepalive_time_ms": "5000",
+    "RAY_grpc_client_keepalive_timeout_ms": "5000",
     "PYTHONWARNINGS": "ignore",
 }
 """Environment of every node and of the driver."""
@@ -49,25 +54,34 @@ class RayHosts(Hosts):
         if 1 in numbers:
             head = ["--head", f"--port={PORT}", f"--dashboard-host={address(1)}"]
             self.run(1, self._node(1, *head), env=environment())
-        others = {number: self._begin(number) for number in numbers if number != 1}
-        for number, starting in others.items():
-            said, _ = starting.communicate(timeout=120)
-            assert starting.returncode == 0, f"the node of host {number} did not start: {said[-3000:]}"
+        missing = [number for number in numbers if number != 1]
+        for _ in range(TRIES):
+            starting = {number: self._begin(number) for number in missing}
+            said = {number: process.communicate(timeout=180)[0] for number, process in starting.items()}
+            missing = [number for number, process in starting.items() if process.returncode]
+            for number in missing:
+                self._clear(number)
+        assert not missing, f"the nodes of hosts {missing} did not start: {said[missing[0]][-3000:]}"
 
     def rejoin(self, number: int) -> None:
         """Bring a host that was killed, or whose node was given up by the head, back into the cluster."""
         if number in self.holders:
-            for process in self.processes(number):
-                process.kill()
+            self._clear(number)
         else:
             self.start(number)
         self.join([number])
 
     def kill_process(self, number: int, named: str) -> int:
         """Kill the newest process of a host whose command line holds `named` as the system would, without notice."""
-        process = max(self.processes(number, named), key=lambda process: process.create_time())
+        found = wait_until(lambda: self.processes(number, named), 60, f"{named} on host {number}")
+        process = max(found, key=lambda process: process.create_time())
         process.send_signal(signal.SIGKILL)
         return int(process.pid)
+
+    def _clear(self, number: int) -> None:
+        for process in self.processes(number):
+            with suppress(psutil.Error):
+                process.kill()
 
     def _begin(self, number: int) -> Any:
         command = self._node(number, f"--address={address(1)}:{PORT}")
