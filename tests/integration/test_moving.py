@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.workers import assert_equal
 from tests.unit.train import tiny
-from tunesmith.train import driver, lookout
+from tunesmith.train import lookout, ray_cluster
 from tunesmith.train.driver import run_on_ray
 from tunesmith.train.heartbeat import signs
 from tunesmith.train.job import TrainJob
@@ -45,7 +45,7 @@ def test_workers_join_and_leave_with_their_nodes_and_no_step_is_lost(
     tmp_path: Path, model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One node; a second comes, and both train; the first is about to go, and the second goes on alone."""
-    for name, value in driver.ENVIRONMENT.items():
+    for name, value in ray_cluster.ENVIRONMENT.items():
         monkeypatch.setenv(name, os.environ.get(name, value))
     import ray
     from ray.cluster_utils import Cluster
