@@ -39,6 +39,10 @@ class ModelError(TunesmithError):
     """The base model or the adapter cannot be found or used."""
 
 
+class ModelNotHere(ModelError):
+    """The base model is known by name, but this machine has none of its files and cannot fetch them."""
+
+
 class TrainError(TunesmithError):
     """A run cannot start or go on."""
 

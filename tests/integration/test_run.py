@@ -160,4 +160,5 @@ def test_a_dry_run_trains_nothing(project: Path) -> None:
     done = tunesmith(project, "train", "recipe.yaml", "--dry-run")
     plan = json.loads(done.stdout)
     assert plan["total_steps"] == 60 and plan["parts"]["train"]["examples"] == 42
+    assert plan["weights_here"] and plan["parameters"]["trained"] > 0 and plan["each_worker"]["peak_bytes"] > 0
     assert not (project / "home" / "runs").exists()

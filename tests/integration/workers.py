@@ -17,9 +17,9 @@ from tunesmith.train.job import TrainJob, read_result
 from tunesmith.train.sinks import read_events
 
 
-def on_gloo(job: TrainJob, world_size: int) -> None:
-    """Train in processes of their own that know each other through a file."""
-    in_processes(job.folder, world_size, train_rank.work, job.to_json())
+def on_gloo(job: TrainJob, world_size: int, work: Callable[..., None] = train_rank.work) -> None:
+    """Train in processes of their own that know each other through a file; `work` is what each of them does."""
+    in_processes(job.folder, world_size, work, job.to_json())
 
 
 def in_processes(folder: Path, world_size: int, work: Callable[..., None], given: Any) -> None:

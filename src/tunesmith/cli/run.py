@@ -34,11 +34,11 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bo
     need_training_packages()
     from tunesmith.evaluate.render import render_terminal
     from tunesmith.run.pipeline import run_recipe
-    from tunesmith.train.run import plan_run
+    from tunesmith.train import dry_run as ahead
 
     console, home = Console(stderr=True), find_home()
     if dry_run:
-        click.echo(json.dumps(plan_run(loaded, home, console).to_json(), indent=2))
+        click.echo(json.dumps(ahead.dry_run(loaded, home, console), indent=2))
         return
     outcome = run_recipe(loaded, home, console, in_process)
     if as_json:

@@ -13,7 +13,10 @@ from tunesmith.cli.options import need_training_packages, recipe_arguments, run_
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @recipe_arguments
 @run_options
-def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool, in_process: bool) -> None:
+@click.option("--explain", "explained", is_flag=True, help="Say what each worker would hold, and train nothing.")
+def command(
+    recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool, in_process: bool, explained: bool
+) -> None:
     """Train the adapter that RECIPE describes.
 
     The same recipe, data and model are the same run: giving the command again resumes it, or finds it finished. Ctrl-C
@@ -21,6 +24,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bo
 
     \b
     Example:
+      tunesmith train recipe.yaml --explain
       tunesmith train recipe.yaml --dry-run
       tunesmith train recipe.yaml --set train.learning_rate=1e-4
     """
@@ -33,13 +37,23 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bo
 
     loaded = load_recipe(recipe, overrides)
     need_training_packages()
+    from tunesmith.train import dry_run as ahead
     from tunesmith.train.run import plan_run, train
 
     console = Console(stderr=True)
-    planned = plan_run(loaded, find_home(), console)
-    if dry_run:
-        click.echo(json.dumps(planned.to_json(), indent=2))
+    if explained:
+        from tunesmith.cli.explain_table import explain_table
+
+        made = ahead.explain_run(loaded, find_home())
+        if as_json:
+            click.echo(json.dumps(made.to_json(), indent=2))
+        else:
+            Console().print(explain_table(made.to_json()))
         return
+    if dry_run:
+        click.echo(json.dumps(ahead.dry_run(loaded, find_home(), console), indent=2))
+        return
+    planned = plan_run(loaded, find_home(), console)
     result = train(planned, console, in_process)
     if as_json:
         click.echo(json.dumps({**asdict(result), planned.job.artefact.name: str(planned.artefact)}, indent=2))

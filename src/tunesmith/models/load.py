@@ -71,7 +71,7 @@ def load_base(
 
     register()
     with quiet_libraries():
-        config = _load_config(folder, section)
+        config = load_config(folder, section)
         try:
             model, found = AutoModelForCausalLM.from_pretrained(
                 folder,
@@ -114,7 +114,8 @@ def load_tuned(folder: Path, section: ModelSection, adapter: Path, device: torch
     return load_adapter(load_base(folder, section, device), adapter)
 
 
-def _load_config(folder: Path, section: ModelSection) -> Any:
+def load_config(folder: Path, section: ModelSection) -> Any:
+    """The config in a model's folder. Raises ModelError when transformers cannot read it."""
     from transformers import AutoConfig
 
     try:

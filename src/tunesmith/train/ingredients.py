@@ -26,13 +26,14 @@ class Ingredients:
     preparation: Preparation
 
 
-def ingredients(loaded: LoadedRecipe, home: Home) -> Ingredients:
+def ingredients(loaded: LoadedRecipe, home: Home, weights: bool = True) -> Ingredients:
     """Find the model and load its tokenizer; no weights are loaded and no rows are read.
 
-    Raises ModelError when the model or its chat template cannot be had.
+    Without `weights` the model's folder may have none. Raises ModelError when the model or its chat template cannot be
+    had.
     """
     recipe = loaded.recipe
-    model = resolve_model(recipe.model, loaded.folder, home.models)
+    model = resolve_model(recipe.model, loaded.folder, home.models, weights)
     tokenizer = load_tokenizer(model.folder, recipe.model, loaded.folder)
     template = ChatTemplate(tokenizer, model.source, recipe.data.train_on)
     renderer = Renderer(tokenizer, template, stop_token_ids(tokenizer, model.folder))

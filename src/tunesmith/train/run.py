@@ -87,7 +87,7 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
     if recipe.resources.checkpoints is not None:
         open_place(home.runs, recipe.resources.checkpoints).steps()  # a bucket that is not there is told of now
     check_room(recipe, found.model.folder, home, placement)
-    dataset = _prepare(found, home, console)
+    dataset = prepare_rows(found, home, console)
     identity = {
         "model": found.model.revision,
         "dataset": dataset.version,
@@ -169,7 +169,8 @@ def _in_process(planned: Planned, follower: Follower) -> None:
         watcher.join()
 
 
-def _prepare(found: Ingredients, home: Home, console: Console) -> Dataset:
+def prepare_rows(found: Ingredients, home: Home, console: Console) -> Dataset:
+    """The dataset version of these rows, made or found, with progress on the console."""
     counts: dict[str, int] = {}
     with console.status("reading rows") as status:
 

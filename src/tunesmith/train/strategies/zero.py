@@ -18,6 +18,17 @@ from tunesmith.train.strategies.strategy import OPTIMIZER, PARAMETER, Strategy
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 STEP = "step"
+PARTS = 16
+"""DeepSpeed keeps gathered what is used again within a billion values, and looks that far ahead at every module: over
+a whole small model, again and again. A sixteenth of the model is as far as that is in one of 70B in 4 bits."""
+
+
+def reduce_bucket(trained_values: int) -> int:
+    """Values that gradients are reduced in at a time: DeepSpeed's default, which stage 3 sets aside for the whole run.
+
+    That is 2 GB in float32, too much beside an adapter, so never more than are trained.
+    """
+    return max(1, min(500_000_000, trained_values))
 
 
 class Zero(Strategy):
@@ -40,7 +51,7 @@ class Zero(Strategy):
         deepspeed.init_distributed(dist_backend="gloo" if self.device.type == "cpu" else "nccl", verbose=False)
         self._read(model)
         optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], self.section)
-        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=self._config())
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=self._config(model))
         return engine
 
     def _read(self, model: Any) -> None:
@@ -49,10 +60,17 @@ class Zero(Strategy):
     def _optimizer(self) -> Any:
         return self.model.optimizer
 
-    def _config(self) -> dict[str, Any]:
-        zero: dict[str, Any] = {"stage": self.stage}
+    def _config(self, model: Any) -> dict[str, Any]:
+        trained = sum(math.prod(shape) for shape in self.shapes.values())
+        zero: dict[str, Any] = {"stage": self.stage, "reduce_bucket_size": reduce_bucket(trained)}
         if self.stage == 3:
-            zero |= {"stage3_param_persistence_threshold": 0}
+            # A weight that has been cut already has no values of its own.
+            part = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters()) // PARTS
+            zero |= {
+                "stage3_param_persistence_threshold": 0,
+                "stage3_max_reuse_distance": min(1_000_000_000, part),
+                "stage3_prefetch_bucket_size": min(50_000_000, part),
+            }
         if self.resources.offload != "none":
             zero["offload_optimizer"] = self._place()
             if self.resources.offload == "all" and self.stage == 3:
@@ -179,7 +197,7 @@ class Zero3(Zero):
         if not (stored := unread(model)):
             return
         # Set up as for a whole model, which here is an empty one; `deepspeed.initialize` finds everything cut.
-        cut = deepspeed.zero.Init(module=torch.nn.Module(), config_dict_or_path=self._config())
+        cut = deepspeed.zero.Init(module=torch.nn.Module(), config_dict_or_path=self._config(model))
         for name, parameter in model.named_parameters():
             if name in stored:
                 values = torch.empty(parameter.shape, dtype=self.compute or parameter.dtype, device=self.device)
