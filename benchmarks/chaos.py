@@ -22,6 +22,7 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -82,17 +83,17 @@ def measure(folder: Path, plan: list[tuple[int, str]], steps: int, seed: int) ->
             finished = survive(chaos, plan)
         seconds = time.monotonic() - began
     report(chaos)
-    lost = [recovery.lost for recovery in chaos.recoveries()]
+    recoveries = chaos.recoveries()
     return {
         "seed": seed,
         "finished": finished,
         "steps": steps,
-        "blows": len(lost),
+        "blows": len(recoveries),
         "largest_difference": losses_differ(watch.losses(), expected),
         "most_lost": chaos.most_lost(),
         "checkpoint_every": EVERY,
-        "lost_steps": sum(lost),
-        "median_seconds_back": sorted(recovery.seconds for recovery in chaos.recoveries())[len(lost) // 2],
+        "lost_steps": sum(recovery.lost for recovery in recoveries),
+        "median_seconds_back": median(recovery.seconds for recovery in recoveries) if recoveries else None,
         "driver_gave_up": chaos.gave_up,
         "checkpoint_reads": watch.reads,
         "unreadable": len(watch.unreadable),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import signal
 import time
@@ -114,7 +115,7 @@ class Chaos:
 
     def most_lost(self) -> int:
         """The most steps that any start of the run was behind the furthest one."""
-        return max(furthest - start.step for start, furthest, _ in self.watch.starts())
+        return max((furthest - start.step for start, furthest, _ in self.watch.starts()), default=0)
 
     def _victim(self, kind: str) -> int:
         if kind == "driver":
@@ -152,5 +153,6 @@ class Chaos:
 
 
 def losses_differ(told: list[tuple[int, float]], expected: dict[int, float]) -> float:
-    """The largest difference of any step's loss, those done again included, from the undisturbed run's."""
-    return max(abs(loss - expected[step]) for step, loss in told)
+    """The largest difference of any step's loss, those done again included, from the undisturbed run's; infinite when
+    no step was done."""
+    return max((abs(loss - expected[step]) for step, loss in told), default=math.inf)
