@@ -1,6 +1,6 @@
 """A run from which workers, nodes, links and the driver are taken at random, against the same run left in peace.
 
-    python benchmarks/chaos.py            30 blows over 240 steps; a quarter of an hour on two cores
+    python benchmarks/chaos.py            30 blows over 240 steps; 25 minutes on two busy cores
     python benchmarks/chaos.py --quick    one blow of each kind over 40 steps
     python benchmarks/chaos.py --seed 7   other hosts, other steps
 
