@@ -56,8 +56,7 @@ class ResourcesSection(Section):
     """Labels that the workers' nodes must have, as Ray's label selectors are written: `{market-type: spot}`."""
 
     checkpoints: Address | None = None
-    """URL to keep checkpoints at, such as `s3://bucket/prefix`; by default they lie in the run's folder, which all
-    nodes must share."""
+    """URL to keep checkpoints at, such as `s3://bucket/prefix`; by default they lie in the run's folder."""
 
     max_failures: int = Field(2, ge=0)
     """How often in a row lost workers are started again from the same checkpoint; with every new one the count starts

@@ -127,7 +127,8 @@ class Keeper:
         return checkpoint.read(self.place, step)[1]
 
     def ended(self) -> None:
-        """Note that this attempt ends of its own will."""
+        """Note that this attempt ends of its own will, and free what it has fetched."""
+        self.place.release()
         if self.rank == 0:
             attempts.ends_as_asked(self.job.folder)
 
