@@ -24,7 +24,7 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-inpu
 # Named in the call itself, pip takes the CPU build of torch where the package index offers one.
 TORCH = $(shell grep '^torch==' $(PINS))
 
-.PHONY: help setup demo test test-quick lint slim bench services clean
+.PHONY: help setup demo test test-quick cluster lint slim bench services clean
 
 help:  ## say what each target does (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ lint: $(DEV)  ## ruff, mypy and the floors
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+cluster: $(DEV)  ## runs on clusters that grow and shrink: minutes, and root for hosts in namespaces
+	$(BIN)/pytest -m cluster
 
 slim: $(DEV) $(CORE)  ## what must work with neither torch nor ray installed
 	$(BIN)/pytest tests/integration/test_slim_install.py

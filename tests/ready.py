@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
+from typing import Any
+
+
+def with_environment(environment: dict[str, str], work: Callable[..., None], *arguments: Any) -> None:
+    """Run `work` under the environment of the test: a process has that of the fork server, which may be of another."""
+    os.environ.clear()
+    os.environ.update(environment)
+    work(*arguments)
 
 
 def ready_processes() -> ForkServerContext:

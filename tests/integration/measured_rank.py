@@ -13,13 +13,20 @@ from tests.integration import train_rank
 def work(values: dict[str, Any], rank: int, world_size: int, store: str, output: str) -> None:
     """Train as `train_rank.work` does, and write `measured-RANK.json`."""
     from tunesmith.train.loop import Loop
+    from tunesmith.train.step import Stepper
 
-    usual = Loop._step
+    go, usual = Loop._steps, Stepper.step
     measured: dict[str, Any] = {}
+    loops: list[Loop] = []
 
-    def step(loop: Loop, number: int) -> Any:
-        if number != 1:
-            return usual(loop, number)
+    def steps(loop: Loop, progress: Any) -> Any:
+        loops.append(loop)
+        return go(loop, progress)
+
+    def step(stepper: Stepper, progress: Any, mine: Any) -> Any:
+        if progress.step != 1:
+            return usual(stepper, progress, mine)
+        [loop] = loops
         move = loop.strategy.step
 
         def looked_at(rate: float, norm: float) -> float:
@@ -27,12 +34,12 @@ def work(values: dict[str, Any], rank: int, world_size: int, store: str, output:
             return move(rate, norm)
 
         loop.strategy.step = looked_at  # type: ignore[method-assign]
-        found, measured["collectives"] = watched(lambda: usual(loop, number))
+        found, measured["collectives"] = watched(lambda: usual(stepper, progress, mine))
         measured["after"] = after(loop)
         (loop.job.folder / f"measured-{rank}.json").write_text(json.dumps(measured))
         return found
 
-    Loop._step = step  # type: ignore[method-assign]
+    Loop._steps, Stepper.step = steps, step  # type: ignore[method-assign]
     train_rank.work(values, rank, world_size, store, output)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests.integration.slow_link import SlowLink
 from tests.integration.workers import assert_equal, on_gloo
-from tests.ready import ready_processes
+from tests.ready import ready_processes, with_environment
 from tests.unit.train import killable, tiny
 from tunesmith.errors import TrainError
 from tunesmith.train import checkpoint
@@ -98,7 +99,9 @@ def test_an_upload_that_is_cut_off_leaves_the_checkpoint_before_in_force(
         for _ in range(2):
             whole_before = len(written(job))
             here, there = ready_processes().Pipe()
-            child = ready_processes().Process(target=killable.train, args=(job.to_json(), there))
+            child = ready_processes().Process(
+                target=with_environment, args=(dict(os.environ), killable.train, job.to_json(), there)
+            )
             child.start()
             assert here.recv() == "ready"
             before = link.sent

@@ -15,6 +15,7 @@ STEPS, EVERY = 5000, 5
 """More steps than any machine does while hosts come and go; the run is stopped when they have."""
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_two_workers_become_one_then_three_then_two_and_nothing_else_changes(tmp_path: Path) -> None:
     reason = why_not()
@@ -28,12 +29,12 @@ def test_two_workers_become_one_then_three_then_two_and_nothing_else_changes(tmp
             chaos.drive()
             chaos.reach(3)
             hosts.kill(2)
-            chaos.wait(lambda: watch.workers()[-1] == 1, 120, "one worker")
+            chaos.wait(lambda: watch.workers()[-1] == 1, 240, "one worker")
             hosts.start(2)
             hosts.join([2, 3])
-            chaos.wait(lambda: watch.workers()[-1] == 3, 120, "three workers")
+            chaos.wait(lambda: watch.workers()[-1] == 3, 300, "three workers")
             hosts.kill(3)
-            chaos.wait(lambda: watch.workers()[-1] == 2, 120, "two workers")
+            chaos.wait(lambda: watch.workers()[-1] == 2, 240, "two workers")
             chaos.reach(watch.furthest + 2 * EVERY)
             chaos.stop()
     expected = undisturbed(project, until=watch.furthest)

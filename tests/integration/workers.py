@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.integration import train_rank
-from tests.ready import ready_processes
+from tests.ready import ready_processes, with_environment
 from tunesmith.train.job import TrainJob, read_result
 from tunesmith.train.sinks import read_events
 
@@ -28,7 +29,10 @@ def in_processes(folder: Path, world_size: int, work: Callable[..., None], given
     store.unlink(missing_ok=True)
     outputs = [folder / f"output-{rank}" for rank in range(world_size)]
     workers = [
-        ready_processes().Process(target=work, args=(given, rank, world_size, str(store), str(output)))
+        ready_processes().Process(
+            target=with_environment,
+            args=(dict(os.environ), work, given, rank, world_size, str(store), str(output)),
+        )
         for rank, output in enumerate(outputs)
     ]
     for worker in workers:

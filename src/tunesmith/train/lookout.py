@@ -19,7 +19,10 @@ STARTING_MINUTES = 10.0
 """How long workers may take to start when they have their places."""
 
 RESIZE_SECONDS = 20.0
-"""Seconds between looks for room for more workers, and that workers must have trained before they are restarted."""
+"""Seconds between looks for room for more workers, which must be there twice, and that workers train at least."""
+
+AGAIN_SECONDS = 60.0
+"""Until it is tried again when Ray did not use the room; each time twice as long."""
 
 
 class View(Protocol):
@@ -56,7 +59,9 @@ class Lookout:
         self._alive = self._looked = self._sized = clock()
         self._told: str | None = None
         self._world_size = 0
+        self._room: frozenset[str] | None = None
         self._asked: tuple[int, frozenset[str]] | None = None
+        self._pause, self._again = AGAIN_SECONDS, 0.0
 
     def look(self) -> None:
         """Look once. Raises TrainError when the run can not go on."""
@@ -99,15 +104,22 @@ class Lookout:
         """Ask for a checkpoint and a restart when more workers fit than there are."""
         world_size = found[0].world_size
         if world_size != self._world_size:
-            self._world_size, self._sized = world_size, now
+            self._world_size, self._sized, self._room = world_size, now, None
         if world_size >= self.resources.most or now - self._sized < RESIZE_SECONDS or found[0].step < 1:
             return
         self._sized = now
-        alive = frozenset(node["NodeID"] for node in self.view.nodes() if node.get("Alive"))
-        # Once for the same nodes: Ray may have its reasons not to use them.
-        if self._asked != (world_size, alive) and workers_that_fit(self.view.free(), self.need):
-            self._asked = (world_size, alive)
-            self.tell(
-                f"there is room for more than {world_size} {'worker' if world_size == 1 else 'workers'}: restarting"
-            )
-            (self.job.folder / RESIZE).touch()
+        before, self._room = self._room, None
+        if not workers_that_fit(self.view.free(), self.need):
+            return
+        self._room = frozenset(node["NodeID"] for node in self.view.nodes() if node.get("Alive"))
+        if self._room != before:
+            return  # the part of Ray that places workers hears of new nodes some seconds later
+        if self._asked != (world_size, self._room):
+            self._asked, self._pause = (world_size, self._room), AGAIN_SECONDS
+        elif now < self._again:
+            return  # Ray did not use them, and may have its reasons
+        else:
+            self._pause *= 2
+        self._again = now + self._pause
+        self.tell(f"there is room for more than {world_size} {'worker' if world_size == 1 else 'workers'}: restarting")
+        (self.job.folder / RESIZE).touch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +97,29 @@ def test_workers_with_their_places_may_take_longer_to_start(tmp_path: Path) -> N
     assert caught.value.what == "workers have their places and do not start"
 
 
-def test_room_for_more_is_asked_for_once(tmp_path: Path) -> None:
+def test_room_for_more_is_asked_for_when_it_was_there_twice(tmp_path: Path) -> None:
     watched = Watched(tmp_path, 2.0, workers={"min": 1, "max": 3})
-    watched.live(60, 1)
+    watched.live(30, 1)
+    assert not (tmp_path / "RESIZE").exists()
+    watched.live(30, 1)
     assert (tmp_path / "RESIZE").exists()
     assert watched.told == ["there is room for more than 1 worker: restarting"]
-    (tmp_path / "RESIZE").unlink()
-    watched.live(120, 1)  # Ray did not take it: no use in asking again
-    assert not (tmp_path / "RESIZE").exists()
-    watched.cluster.cores["c"] = 2.0
-    watched.live(30, 1)
+
+
+def test_room_that_ray_did_not_use_is_asked_for_less_and_less_often(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, 2.0, workers={"min": 1, "max": 3})
+    asked = []
+    for _ in range(450):
+        watched.live(1, 1)
+        if (tmp_path / "RESIZE").exists():
+            (tmp_path / "RESIZE").unlink()
+            asked.append(watched.now)
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert len(pauses) == 2
+    assert 60 <= pauses[0] <= 80
+    assert 120 <= pauses[1] <= 140
+    watched.cluster.cores["c"] = 2.0  # another node is another matter
+    watched.live(65, 1)
     assert (tmp_path / "RESIZE").exists()
 
 
