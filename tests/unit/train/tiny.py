@@ -72,8 +72,8 @@ def _row(documents: Sequence[Document]) -> dict[str, Any]:
     }
 
 
-def write_model(folder: Path, largest_file: str = "1GB", **changes: Any) -> Path:
-    """Save a Llama with random weights, 3 layers of width 64, 4 heads that share 2 keys."""
+def write_model(folder: Path, largest_file: str = "1GB", stored: str = "float32", **changes: Any) -> Path:
+    """Save a Llama with random weights, 3 layers of width 64, 4 heads that share 2 keys; `stored` is their type."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -92,7 +92,8 @@ def write_model(folder: Path, largest_file: str = "1GB", **changes: Any) -> Path
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
-        LlamaForCausalLM(LlamaConfig(**{**settings, **changes})).save_pretrained(folder, max_shard_size=largest_file)
+        model = LlamaForCausalLM(LlamaConfig(**{**settings, **changes})).to(getattr(torch, stored))
+        model.save_pretrained(folder, max_shard_size=largest_file)
     return folder
 
 
