@@ -47,6 +47,10 @@ class TrainError(TunesmithError):
     """A run cannot start or go on."""
 
 
+class PlanError(TunesmithError):
+    """A run cannot be planned, does not fit, or costs more than it may."""
+
+
 class EvaluationError(TunesmithError):
     """An evaluation cannot be made or means nothing."""
 

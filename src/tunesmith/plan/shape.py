@@ -1,0 +1,113 @@
+"""The sizes of a model that decide its memory and its work, from its config alone: no torch, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A linear layer's weight, `outputs` x `inputs`, by the name that `method.targets` knows it by."""
+
+    name: str
+    outputs: int
+    inputs: int
+    bias: bool = False
+
+    @property
+    def values(self) -> int:
+        """Numbers in the weight, without the bias."""
+        return self.outputs * self.inputs
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A decoder of `num_layers` equal layers.
+
+    `matrices` are the linear layers of one decoder layer, `vectors` the numbers of its norms and of its biases; `tied`
+    says that the head is the embedding.
+    """
+
+    model_type: str
+    hidden: int
+    intermediate: int
+    num_layers: int
+    num_heads: int
+    num_key_value_heads: int
+    head_width: int
+    vocabulary: int
+    tied: bool
+    matrices: tuple[Matrix, ...]
+    vectors: int
+    max_positions: int
+
+    @property
+    def layer_values(self) -> int:
+        """Parameters of one decoder layer."""
+        return sum(matrix.values for matrix in self.matrices) + self.vectors
+
+    @property
+    def embedding_values(self) -> int:
+        """Parameters of the embedding, which are the head's too when tied."""
+        return self.vocabulary * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """All of them: layers, embedding, head, and the norm before the head."""
+        return self.num_layers * self.layer_values + self.embedding_values * (1 if self.tied else 2) + self.hidden
+
+
+ATTENTION_BIASES: dict[str, bool | str] = {
+    "llama": "attention_bias",
+    "qwen2": True,
+    "qwen3": "attention_bias",
+    "mistral": False,
+}
+"""Model type -> whether queries, keys and values have biases: a constant, or the key of the config that says so."""
+
+
+def shape_of(config: Mapping[str, Any]) -> ModelShape:
+    """The shape that a config.json describes. Raises ModelError for an architecture that is not counted by formula."""
+    kind = str(config.get("model_type"))
+    if kind not in ATTENTION_BIASES:
+        raise ModelError(
+            f"the sizes of a '{kind}' model are not known by formula (known: {', '.join(sorted(ATTENTION_BIASES))})",
+            where="model.source",
+            fix="install the training packages (pip install '.[train]'): they lay out any model by its own code",
+        )
+    hidden, inner, layers = (int(config[k]) for k in ("hidden_size", "intermediate_size", "num_hidden_layers"))
+    heads = int(config["num_attention_heads"])
+    shared = int(config.get("num_key_value_heads") or heads)
+    width = int(config.get("head_dim") or hidden // heads)
+    known = ATTENTION_BIASES[kind]
+    biased = bool(config.get(known, False)) if isinstance(known, str) else known
+    own = bool(config.get("attention_bias", False)) if kind in ("llama", "qwen3") else False
+    inside = bool(config.get("mlp_bias", False))
+    matrices = (
+        Matrix("q_proj", heads * width, hidden, biased),
+        Matrix("k_proj", shared * width, hidden, biased),
+        Matrix("v_proj", shared * width, hidden, biased),
+        Matrix("o_proj", hidden, heads * width, own),
+        Matrix("gate_proj", inner, hidden, inside),
+        Matrix("up_proj", inner, hidden, inside),
+        Matrix("down_proj", hidden, inner, inside),
+    )
+    norms = 2 * hidden + (2 * width if kind == "qwen3" else 0)
+    return ModelShape(
+        model_type=kind,
+        hidden=hidden,
+        intermediate=inner,
+        num_layers=layers,
+        num_heads=heads,
+        num_key_value_heads=shared,
+        head_width=width,
+        vocabulary=int(config["vocab_size"]),
+        tied=bool(config.get("tie_word_embeddings", False)),
+        matrices=matrices,
+        vectors=norms + sum(matrix.outputs for matrix in matrices if matrix.bias),
+        max_positions=int(config.get("max_position_embeddings") or 0),
+    )
