@@ -1,4 +1,4 @@
-"""What can be had to train on and what it costs: the table in the package, offers of today, over both the user's file."""
+"""What there is to train on and what it costs: our table, offers of today, and over both the user's own file."""
 
 from __future__ import annotations
 
