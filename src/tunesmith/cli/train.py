@@ -53,17 +53,21 @@ def command(
     if dry_run:
         click.echo(json.dumps(ahead.dry_run(loaded, find_home(), console), indent=2))
         return
+    from tunesmith.plan.ledger import Ledger
+    from tunesmith.plan.money import usd
+
     planned = plan_run(loaded, find_home(), console)
     result = train(planned, console, in_process)
+    spent = Ledger.read(planned.job.folder).usd
     if as_json:
-        click.echo(json.dumps({**asdict(result), planned.job.artefact.name: str(planned.artefact)}, indent=2))
+        told = {**asdict(result), "cost_usd": float(spent), planned.job.artefact.name: str(planned.artefact)}
+        click.echo(json.dumps(told, indent=2))
         return
     rate = result.tokens / result.seconds if result.seconds else 0.0
     loss = (
         f", validation loss {result.best_loss:.4f} at step {result.best_step}" if result.best_loss is not None else ""
     )
-    click.echo(
-        f"{result.status} after {result.steps} steps, {result.seconds / 60:.1f} minutes, {rate:.0f} tokens/s{loss}"
-    )
+    took = f"{result.seconds / 60:.1f} minutes, {rate:.0f} tokens/s, {usd(spent)}"
+    click.echo(f"{result.status} after {result.steps} steps, {took}{loss}")
     click.echo(f"{planned.artefact.name}: {planned.artefact}")
     click.echo(f"next: tunesmith evaluate {recipe}")

@@ -55,6 +55,17 @@ class ResourcesSection(Section):
     labels: dict[str, str] | None = None
     """Labels that the workers' nodes must have, as Ray's label selectors are written: `{market-type: spot}`."""
 
+    machine: str | None = None
+    """Type of the machines that the workers run on, as `tunesmith plan` lists them: `aws:g5.xlarge`. It names a price,
+    and starts nothing. By default the machine at hand."""
+
+    market: Literal["on-demand", "spot", "owned"] = "on-demand"
+    """How `machine` is paid for."""
+
+    usd_per_hour: float | None = Field(None, ge=0)
+    """Price of one such machine, over those of the catalog; without a `machine`, of the one at hand, which else costs
+    its electricity."""
+
     checkpoints: Address | None = None
     """URL to keep checkpoints at, such as `s3://bucket/prefix`; by default they lie in the run's folder."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from tunesmith.recipe.budget import BudgetSection
 from tunesmith.recipe.data import DataSection
 from tunesmith.recipe.evaluate import EvaluateSection
 from tunesmith.recipe.method import MethodSection
@@ -14,7 +15,6 @@ from tunesmith.recipe.tracking import TrackingSection
 from tunesmith.recipe.train import TrainSection
 
 RESERVED = {
-    "budget": "a dollar limit arrives with `tunesmith plan`",
     "serve": "serving arrives with `tunesmith serve`",
 }
 """Keys that later releases use; refused until then, so that no setting is ignored in silence."""
@@ -43,6 +43,9 @@ class Recipe(Section):
 
     resources: ResourcesSection = ResourcesSection()
     """Workers and what each of them gets."""
+
+    budget: BudgetSection = BudgetSection()
+    """What the run may cost."""
 
     tracking: TrackingSection = TrackingSection()
     """Where metrics are mirrored."""

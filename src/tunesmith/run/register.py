@@ -8,6 +8,7 @@ from typing import Any
 
 from tunesmith.evaluate.render import write_report
 from tunesmith.evaluate.result import EvaluationReport
+from tunesmith.plan.ledger import Ledger
 from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion, Version
@@ -38,7 +39,10 @@ def register(planned: Planned, report: EvaluationReport, folder: Path, home: Hom
                 report_uri=str(folder / "report.json"),
                 verdict="passed" if report.passed else "failed",
                 reasons=tuple(f"{verdict.name}: {verdict.reason}" for verdict in report.verdicts),
-                metrics={result.name: result.value for result in report.contestant(report.tuned).results},
+                metrics={
+                    **{result.name: result.value for result in report.contestant(report.tuned).results},
+                    "cost_usd": float(Ledger.read(planned.job.folder).usd),
+                },
             ),
             planned.artefact,
         )

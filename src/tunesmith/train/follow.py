@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tunesmith.plan.money import usd
 from tunesmith.train.job import STOP, TrainJob
 from tunesmith.train.sinks import METRICS
 
+STOPPING = 1.0
+"""Seconds that an orderly end takes besides its steps and its checkpoint."""
+
 
 class Follower:
-    """Shows a run while it goes on. Call `look` from time to time; a terminal sees a bar, a log a line an event."""
+    """Shows a run while it goes on. Call `look` from time to time; a terminal sees a bar, a log a line an event.
+
+    `reserve` are the seconds that an end with a checkpoint would take from now on.
+    """
 
     def __init__(self, job: TrainJob, console: Console) -> None:
         self.job, self.console = job, console
         self.offset = 0
         self.rest = b""
         self.asked = False
+        self.reserve = STOPPING
+        self._longest_step = self._checkpoint = 0.0
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -34,6 +44,7 @@ class Follower:
         self.task = self.bar.add_task("starting workers", total=None, said="")
         self.told: dict[str, Callable[[dict[str, Any]], None]] = {
             "start": self._start, "step": self._step, "evaluation": self._evaluation, "warning": self._warning,
+            "checkpoint": self._written,
         }  # fmt: skip
 
     def __enter__(self) -> Follower:
@@ -53,7 +64,7 @@ class Follower:
         path = self.job.folder / METRICS
         if not self.asked and (self.job.folder / STOP).exists():
             self.asked = True
-            self.console.print("stopping at the next step with a checkpoint; Ctrl-C again leaves at once")
+            self.say("stopping at the next step with a checkpoint; Ctrl-C again leaves at once")
         if not path.is_file():
             return
         with path.open("rb") as file:
@@ -82,7 +93,19 @@ class Follower:
 
     def _step(self, event: dict[str, Any]) -> None:
         said = f"loss {event['train_loss']:.3f}  {event['tokens_per_second']:,.0f} tokens/s"
+        if "cost_usd" in event:
+            said += f"  {usd(Decimal(str(event['cost_usd'])))}"
         self.bar.update(self.task, completed=event["step"], said=said)
+        self._longest_step = max(self._longest_step, event["seconds"])
+        self._leave_room()
+
+    def _written(self, event: dict[str, Any]) -> None:
+        self._checkpoint = max(self._checkpoint, event["seconds"] + event["stalled"])
+        self._leave_room()
+
+    def _leave_room(self) -> None:
+        """Two steps, one of which is under way, and a checkpoint, as long as the longest so far, and the end itself."""
+        self.reserve = 2 * self._longest_step + self._checkpoint + STOPPING
 
     def _evaluation(self, event: dict[str, Any]) -> None:
         self.console.print(f"step {event['step']}: validation loss {event['validation_loss']:.4f}")

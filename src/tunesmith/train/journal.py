@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
+from tunesmith.plan.ledger import cost_at
 from tunesmith.store.durable import write_whole
 from tunesmith.train.job import RESULT, TrainJob, TrainResult
 from tunesmith.train.progress import Progress
@@ -47,15 +49,21 @@ class Journal:
         """An optimizer step was done in so many seconds, standing still for checkpoints included."""
         if self.active:
             rates = {key + "_per_second": numbers[key] / seconds for key in ("tokens", "label_tokens")}
-            values = {**numbers, **rates, "seconds": seconds, "total_seconds": progress.seconds}
+            values = {**numbers, **rates, "seconds": seconds, "total_seconds": progress.seconds, **self._cost()}
             self._write("step", step=progress.step, **values)
             self.mirrors.log(progress.step, values)
 
     def evaluation(self, progress: Progress, loss: float, seconds: float) -> None:
         """A validation loss, in nats per learnt token, and the seconds it took."""
         if self.active:
-            self._write("evaluation", step=progress.step, validation_loss=loss, seconds=seconds)
-            self.mirrors.log(progress.step, {"validation_loss": loss})
+            cost = self._cost()
+            self._write("evaluation", step=progress.step, validation_loss=loss, seconds=seconds, **cost)
+            self.mirrors.log(progress.step, {"validation_loss": loss, **cost})
+
+    def _cost(self) -> dict[str, float]:
+        """Dollars so far, where somebody keeps count."""
+        spent = cost_at(self.job.folder, time.time())
+        return {} if spent is None else {"cost_usd": float(spent)}
 
     def checkpoint(self, saved: Saved) -> None:
         """A checkpoint was written, or could not be."""
@@ -87,7 +95,7 @@ class Journal:
         """The run has ended; its result is written when there is an adapter."""
         self.status = result.status
         if self.active:
-            self._write("end", step=result.steps, status=result.status)
+            self._write("end", step=result.steps, status=result.status, **self._cost())
             if result.finished:
                 write_whole(self.job.folder / RESULT, (json.dumps(asdict(result), indent=2) + "\n").encode())
         return result

@@ -24,6 +24,11 @@ class Placement:
     cpus: int
     gpus: int
 
+    @property
+    def need(self) -> dict[str, float]:
+        """The same as Ray counts resources."""
+        return {"CPU": float(self.cpus), **({"GPU": float(self.gpus)} if self.gpus else {})}
+
 
 def place(recipe: Recipe) -> Placement:
     """Fill in what the recipe leaves open from this machine. Raises TrainError for a GPU that is not there."""

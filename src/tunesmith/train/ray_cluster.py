@@ -6,10 +6,13 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import TrainError
 from tunesmith.recipe.resources import ResourcesSection
+from tunesmith.train.heartbeat import signs
+from tunesmith.train.room import share_of_node
 
 ENVIRONMENT = {
     # A Ray started here listens on loopback for as long as the run; without this 2.60 turns token auth on half-way.
@@ -106,6 +109,14 @@ class ClusterView:
         own = self.ray.get_runtime_context().get_job_id()
         table = placement_group_table()
         return any(group["state"] == "CREATED" and name.endswith(own) for name, group in table.items())
+
+
+def machines_held(folder: Path, fewest: int, need: Mapping[str, float]) -> float:
+    """How many whole machines of the joined cluster a run's workers take up; before they start, those it waits for."""
+    import ray
+
+    workers = len(signs(folder)) or fewest
+    return workers * share_of_node(ray.nodes() if ray.is_initialized() else [], need)
 
 
 def forget_reservations(ray: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from tunesmith.plan import rules
 from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.store.durable import write_whole
 from tunesmith.train import attempts, refuse
+from tunesmith.train.cost import purse
 from tunesmith.train.follow import Follower
 from tunesmith.train.ingredients import Ingredients, ingredients
 from tunesmith.train.job import TrainJob, TrainResult, read_result
@@ -126,15 +127,26 @@ def train(planned: Planned, console: Console, in_process: bool = False) -> Train
     job.folder.mkdir(parents=True, exist_ok=True)
     with _only_one(job.folder):
         write_whole(job.folder / "recipe.json", json.dumps(job.recipe, indent=2).encode())
-        with Follower(job, console) as follower:
+        follower = Follower(job, console)
+        with purse(job, planned.recipe, planned.placement.need, follower.say) as counting, follower:
+
+            def look() -> None:
+                follower.look()
+                counting.look(follower.reserve)
+
             if in_process:
-                _in_process(planned, follower)
+                _in_process(planned, look)
             else:
                 from tunesmith.train.driver import run_on_ray
 
-                resources, placement = planned.recipe.resources, planned.placement
-                run_on_ray(job, resources, placement.cpus, placement.gpus, follower.look, follower.say)
+                run_on_ray(job, planned.recipe.resources, planned.placement.need, look, follower.say)
     result = read_result(job.folder)
+    if result is None and counting.stopped:
+        raise TrainError(
+            f"the run was stopped before its budget is crossed: {counting.stopped}; its work is kept",
+            where="budget",
+            fix="raise the budget and give the same command again to go on from the last checkpoint",
+        )
     if result is None:
         raise TrainError(
             "the run was stopped before its end; its work is kept",
@@ -144,7 +156,7 @@ def train(planned: Planned, console: Console, in_process: bool = False) -> Train
     return result
 
 
-def _in_process(planned: Planned, follower: Follower) -> None:
+def _in_process(planned: Planned, look: Callable[[], None]) -> None:
     from threading import Event, Thread
 
     from tunesmith.train.loop import Loop
@@ -155,7 +167,7 @@ def _in_process(planned: Planned, follower: Follower) -> None:
 
     def watch() -> None:
         while not done.wait(0.3):
-            follower.look()
+            look()
 
     watcher = Thread(target=watch, daemon=True)
     watcher.start()

@@ -141,11 +141,6 @@ SETTINGS = {
     "typo below": ("train: {epoch: 1}", "r.yaml:4: train.epoch: unknown key", "did you mean 'epochs'?"),
     "elsewhere": ("learning_rate: 1e-4", "r.yaml:4: learning_rate: unknown key", "did you mean 'train.learning_rate'?"),
     "reserved": (
-        "budget: {usd: 5}",
-        "r.yaml:4: budget: not in this release: a dollar limit arrives with `tunesmith plan`",
-        "remove `budget` for now",
-    ),
-    "reserved too": (
         "serve: {}",
         "r.yaml:4: serve: not in this release: serving arrives with `tunesmith serve`",
         "remove `serve` for now",
