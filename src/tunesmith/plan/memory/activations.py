@@ -125,6 +125,7 @@ def _attention(setting: Setting) -> int:
     if not setting.on_gpu and setting.document <= PLAIN_LENGTH:
         return (queries + shared + shape.num_heads * setting.document) * compute
     squares = shape.num_heads * setting.document * setting.habits.attention_bytes
+    squares += (queries + shared // 2) * compute if setting.habits.values_in_whole else 0
     return (2 * queries + shared) * compute + 4 * shape.num_heads + squares
 
 
@@ -146,9 +147,9 @@ def _linear_inputs(setting: Setting, layer: int) -> int:
         target = is_target(path, method)
         if target:
             total += method.rank * low
-        if target and slow_adapters(setting) and low != compute:
-            total += matrix.inputs * low
-        elif target or f"{path}.weight" in whole:
+        converts = target and low != compute
+        total += matrix.inputs * low if converts else 0
+        if (target and not converts) or f"{path}.weight" in whole or setting.keeps_packed_inputs:
             shared[source] = matrix.inputs * compute
         if target and setting.habits.dropout_kept:
             total += matrix.inputs * (low + 1)

@@ -65,7 +65,8 @@ def at_its_peak(setting: Setting) -> MemoryEstimate:
     start = framework(setting)
     lasting = [*start, *held(setting), checkpoint(setting), *_offload_buffers(setting)]
     found = {name: [*lasting, *_with_slack(setting, terms)] for name, terms in moments(setting).items()}
-    found["loading"] = [*start, Term("the base while it is read", loading(setting), "as it is stored", setting.here)]
+    place = setting.away if setting.recipe.resources.offload == "all" else setting.here
+    found["loading"] = [*start, Term("the base while it is read", loading(setting), "as it is stored", place)]
     name = max(found, key=lambda one: sum(term.bytes for term in found[one] if term.where == setting.here))
     return MemoryEstimate(tuple(term for term in found[name] if term.bytes), name)
 

@@ -39,6 +39,8 @@ def framework(setting: Setting) -> list[Term]:
 
 def slack(setting: Setting, passing: int) -> Term:
     """What the allocator of a GPU holds besides `passing` bytes that come and go."""
+    if setting.habits.slack_bytes is not None:
+        return Term("allocator's slack", setting.habits.slack_bytes, "as measured elsewhere", "device")
     return Term("allocator's slack", round(SLACK * passing), f"{SLACK:.0%} of what comes and goes, assumed", "device")
 
 

@@ -21,8 +21,9 @@ class Habits:
     that a norm keeps. `compiled`: torch.compile keeps what goes into a chain of elementwise steps, not what is between.
     `attention_bytes` are kept for each pair of tokens and head where attention is not fused.
 
-    `layers_gathered` at once under FSDP; `outside_gathered`: embedding and head stay whole meanwhile.
-    `head_quantised` is for bases whose head is packed too.
+    `packed_inputs_kept`: layers of 4 bits keep their inputs, as those of bitsandbytes 0.41 do. `values_in_whole`:
+    attention keeps values as a view of the whole product that queries, keys and values are parts of. `scales_cut`:
+    those of a quantisation are shared out. `slack_bytes` is what the allocator holds besides, None as ours.
     """
 
     adapter_bytes: int = 4
@@ -38,8 +39,10 @@ class Habits:
     norm_bytes: int = 4
     compiled: bool = False
     attention_bytes: int = 0
-    layers_gathered: int = 2
-    outside_gathered: bool = True
+    packed_inputs_kept: bool = False
+    values_in_whole: bool = False
+    scales_cut: bool = False
+    slack_bytes: int | None = None
 
 
 OURS = Habits()

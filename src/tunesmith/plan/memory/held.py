@@ -49,7 +49,7 @@ def _parameters(setting: Setting) -> Iterator[Term]:
     values = sum(tensor.values for tensor in packed)
     bits = 8 if setting.recipe.method.quantisation == "int8" else 4
     yield Term("frozen, quantised", size, f"{values:,} weights x {bits} bits{by}", place)
-    scales = sum(tensor.scales for tensor in frozen)
+    scales = sum(tensor.scales for tensor in frozen) // (setting.workers if setting.habits.scales_cut else 1)
     yield Term("scales of the quantised", scales, _scales(setting), setting.here)
     plain = [tensor for tensor in frozen if not tensor.quantised]
     itemsize = setting.compute if setting.converts and setting.strategy.startswith("zero") else None

@@ -51,9 +51,7 @@ def gathered(setting: Setting) -> int:
     sizes = [sum(_whole(setting, tensor) for tensor in layer) for layer in layers]
     outside = sum(_whole(setting, tensor) for tensor in rest)
     if setting.strategy == "fsdp":
-        return (outside if setting.habits.outside_gathered else 0) + sum(
-            sorted(sizes)[-setting.habits.layers_gathered :]
-        )
+        return outside + sum(sorted(sizes)[-2:])
     if setting.strategy == "zero3":
         values = sum(tensor.stored_values for tensor in setting.tensors)
         return round((outside + sum(sizes)) * min(1.0, MAX_LIVE / values))
@@ -100,7 +98,7 @@ def _stepping(setting: Setting) -> list[Term]:
 
 def _gathered(setting: Setting) -> str:
     if setting.strategy == "fsdp":
-        return f"the {setting.habits.layers_gathered} largest layers, embedding and head"
+        return "the 2 largest layers, embedding and head"
     return f"at most {MAX_LIVE:,} values" if setting.strategy == "zero3" else f"all weights x {setting.compute} bytes"
 
 

@@ -33,7 +33,7 @@ class Setting:
     @cached_property
     def tensors(self) -> list[Tensor]:
         """Every parameter, in the model's order."""
-        return tensors_of(self.shape, self.recipe.method, self.compute)
+        return tensors_of(self.shape, self.recipe.method, self.compute, self.habits.full_bytes)
 
     @cached_property
     def trained(self) -> list[Tensor]:
@@ -61,6 +61,12 @@ class Setting:
         if self.converts and self.strategy.startswith("zero"):
             return self.compute
         return self.habits.adapter_bytes if self.recipe.method.has_adapter else self.habits.full_bytes
+
+    @property
+    def keeps_packed_inputs(self) -> bool:
+        """Whether quantised layers keep what goes into them, as those of 8 bits do (bitsandbytes 0.50.2)."""
+        method = self.recipe.method
+        return method.type == "qlora" and (method.quantisation == "int8" or self.habits.packed_inputs_kept)
 
     @property
     def here(self) -> Where:

@@ -51,26 +51,27 @@ class Tensor:
         return self.stored_values * self.itemsize
 
 
-def tensors_of(shape: ModelShape, method: MethodSection, compute: int) -> list[Tensor]:
-    """All of them in the model's order, as `models.trainable` leaves them; `compute` is the itemsize to compute in.
+def tensors_of(shape: ModelShape, method: MethodSection, compute: int, full: int = 4) -> list[Tensor]:
+    """All of them in the model's order, as `models.trainable` leaves them.
 
-    What is trained is in float32, frozen weights of `full` too. Raises ModelError when `method` names what the model
-    does not have.
+    `compute` is the itemsize of the type to compute in. Weights of `full` have `full` bytes, frozen ones too, and
+    adapters are in float32. Raises ModelError when `method` names what the model does not have.
     """
     _check(shape, method)
+    kept = compute if method.has_adapter else full
     found: list[Tensor] = []
-    found += _plain("model.embed_tokens.weight", OUTSIDE, (shape.vocabulary, shape.hidden), method, compute)
+    found += _plain("model.embed_tokens.weight", OUTSIDE, (shape.vocabulary, shape.hidden), method, kept)
     for layer in range(shape.num_layers):
         for name, matrix, size in _of_layer(shape):
             path = f"model.layers.{layer}.{name}"
             if matrix is None:
-                found += _plain(f"{path}.weight", layer, (size,), method, compute)
+                found += _plain(f"{path}.weight", layer, (size,), method, kept)
             else:
-                found += _linear(path, layer, matrix, method, compute)
-    found += _plain("model.norm.weight", OUTSIDE, (shape.hidden,), method, compute)
+                found += _linear(path, layer, matrix, method, compute, kept)
+    found += _plain("model.norm.weight", OUTSIDE, (shape.hidden,), method, kept)
     if not shape.tied:
         head = Matrix("lm_head", shape.vocabulary, shape.hidden)
-        found += _linear("lm_head", OUTSIDE, head, method, compute, quantises=False)
+        found += _linear("lm_head", OUTSIDE, head, method, compute, kept, quantises=False)
     return found
 
 
@@ -105,15 +106,15 @@ def has_head_norms(shape: ModelShape) -> bool:
 
 
 def _linear(
-    path: str, layer: int, matrix: Matrix, method: MethodSection, compute: int, quantises: bool = True
+    path: str, layer: int, matrix: Matrix, method: MethodSection, compute: int, kept: int, quantises: bool = True
 ) -> Iterator[Tensor]:
     size = (matrix.outputs, matrix.inputs)
     if method.type == "qlora" and quantises:
         yield _packed(f"{path}.weight", layer, size, method, compute)
     else:
-        yield from _plain(f"{path}.weight", layer, size, method, compute)
+        yield from _plain(f"{path}.weight", layer, size, method, kept)
     if matrix.bias:
-        yield from _plain(f"{path}.bias", layer, (matrix.outputs,), method, compute)
+        yield from _plain(f"{path}.bias", layer, (matrix.outputs,), method, kept)
     if is_target(path, method):
         for part, lora in (("lora_A", (method.rank, matrix.inputs)), ("lora_B", (matrix.outputs, method.rank))):
             yield Tensor(f"{path}.{part}", layer, lora, lora, 4, trained=True, adapter=True)
@@ -122,9 +123,9 @@ def _linear(
             yield Tensor(f"{path}.lora_magnitude_vector", layer, norms, norms, 4, trained=True, adapter=True)
 
 
-def _plain(name: str, layer: int, size: tuple[int, ...], method: MethodSection, compute: int) -> Iterator[Tensor]:
+def _plain(name: str, layer: int, size: tuple[int, ...], method: MethodSection, kept: int) -> Iterator[Tensor]:
     trained = not method.has_adapter and _named(name, method)
-    yield Tensor(name, layer, size, size, compute if method.has_adapter else 4, trained)
+    yield Tensor(name, layer, size, size, kept, trained)
 
 
 def _packed(name: str, layer: int, size: tuple[int, int], method: MethodSection, compute: int) -> Tensor:

@@ -101,7 +101,7 @@ def test_small_tensors_keep_a_state_of_32_bits(optimizer: str) -> None:
 
 @pytest.mark.parametrize("model", ["llama", "qwen3", "gemma", "phi3"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("method", ["lora", "lora on two", "qlora", "full"])
+@pytest.mark.parametrize("method", ["lora", "lora on two", "qlora", "int8", "full"])
 def test_activations_are_what_autograd_saves(model: str, precision: str, method: str) -> None:
     for strategy in ("ddp", "zero3"):
         real, said = both(model, METHODS[method], precision, strategy, "none", 1)
