@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.plan.memory.framework import checkpoint, framework, slack
+from tunesmith.plan.memory.framework import checkpoint, framework, heap, slack
 from tunesmith.plan.memory.habits import OURS, Habits
 from tunesmith.plan.memory.held import held, partition
 from tunesmith.plan.memory.moments import loading, moments
@@ -63,8 +63,14 @@ def setting_of(
 def at_its_peak(setting: Setting) -> MemoryEstimate:
     """The terms of the moment with the largest sum where the worker computes."""
     start = framework(setting)
-    lasting = [*start, *held(setting), checkpoint(setting), *_offload_buffers(setting)]
-    found = {name: [*lasting, *_with_slack(setting, terms)] for name, terms in moments(setting).items()}
+    lasting = [*start, *held(setting), *_offload_buffers(setting)]
+    added = {name: _with_slack(setting, terms) for name, terms in moments(setting).items()}
+    copy = checkpoint(setting)
+    if setting.on_gpu or setting.recipe.resources.checkpoints:  # still there when the next step is under way
+        lasting.append(copy)
+    else:
+        added["saving"] = [copy, heap(setting)]
+    found = {name: [*lasting, *terms] for name, terms in added.items()}
     place = setting.away if setting.recipe.resources.offload == "all" else setting.here
     found["loading"] = [*start, Term("the base while it is read", loading(setting), "as it is stored", place)]
     name = max(found, key=lambda one: sum(term.bytes for term in found[one] if term.where == setting.here))
@@ -73,7 +79,7 @@ def at_its_peak(setting: Setting) -> MemoryEstimate:
 
 def _with_slack(setting: Setting, terms: list[Term]) -> list[Term]:
     if not setting.on_gpu:
-        return terms
+        return [*terms, heap(setting)]
     return [*terms, slack(setting, sum(term.bytes for term in terms if term.where == "device"))]
 
 
