@@ -4,8 +4,8 @@
     python benchmarks/plan_accuracy.py --quick   the published rows alone, seconds
 
 Published rows are in `published_memory.py`, with their sources and with what their trainers do differently. Real runs
-train two Llamas of 28 and 54 million random weights for three steps, each worker a process with one thread; compared is what the
-largest worker's resident memory grew by at its peak, from the moment when everything was imported.
+train two Llamas of random weights for three steps, each worker a process with one thread; compared is what the largest
+worker's resident memory grew by at its peak, from the moment when everything was imported.
 """
 
 from __future__ import annotations

@@ -27,9 +27,8 @@ SLACK = 0.05
 
 
 HEAP = 1.3
-"""On a CPU, what malloc keeps of freed tensors, as a share of all that a pass over the layers makes. Tensors are aligned,
-and glibc 2.36 does not put one into the hole that one of its size has left. Fitted to eleven runs of one model by
-`benchmarks/plan_accuracy.py`, which tells how far off it is for another."""
+"""On a CPU, what glibc's malloc keeps of freed tensors, as a share of all that a pass over the layers makes. Fitted to
+eleven runs of one model by `benchmarks/plan_accuracy.py`, which tells how far off it is for another."""
 
 
 def framework(setting: Setting) -> list[Term]:

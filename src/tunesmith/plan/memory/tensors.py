@@ -150,10 +150,15 @@ def _named(name: str, method: MethodSection) -> bool:
 
 def _check(shape: ModelShape, method: MethodSection) -> None:
     names = [f"model.layers.{layer}.{name}" for layer in range(shape.num_layers) for name, _, _ in _of_layer(shape)]
-    linear = [name for name, matrix, _ in _of_layer(shape) if matrix] + ([] if shape.tied else ["lm_head"])
+    linear = [
+        f"model.layers.{layer}.{name}"
+        for layer in range(shape.num_layers)
+        for name, matrix, _ in _of_layer(shape)
+        if matrix
+    ] + ["lm_head"]
     if method.has_adapter and method.targets != "all-linear":
         for target in method.targets:
-            if not any(path == target or path.endswith(f".{target}") for path in (*linear, *names)):
+            if not any(path == target or path.endswith(f".{target}") for path in linear):
                 raise ModelError(
                     f"the model has no linear layer named '{target}'",
                     where="method.targets",

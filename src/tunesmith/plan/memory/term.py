@@ -23,8 +23,8 @@ class Term:
 class MemoryEstimate:
     """All that one worker holds at the moment at which it needs most.
 
-    `moment` says which: `loading`, `loss`, `backward`, `step` or `saving`. What is only there at other moments is left out, so
-    sums are of what is there at once.
+    `moment` says which: `loading`, `loss`, `backward`, `step` or `saving`. What is only there at other moments is left
+    out, so sums are of what is there at once.
     """
 
     terms: tuple[Term, ...]
