@@ -100,7 +100,7 @@ def weights_of(model: Any, method: MethodSection, dtype: torch.dtype) -> list[We
 
     `dtype` is the type to compute in. What is trained is float32, frozen weights of `full` too.
     """
-    packed = _quantised(model) if method.type == "qlora" else frozenset()
+    packed = {id(layer.weight) for layer in quantised_layers(model)} if method.type == "qlora" else set()
     weights = []
     for name, parameter in model.named_parameters():
         shape, trained = tuple(parameter.shape), parameter.requires_grad
@@ -112,8 +112,8 @@ def weights_of(model: Any, method: MethodSection, dtype: torch.dtype) -> list[We
     return weights
 
 
-def _quantised(model: Any) -> frozenset[int]:
-    """Ids of the weights that transformers hands to bitsandbytes: of linear layers, but not the head or a tied one."""
+def quantised_layers(model: Any) -> list[torch.nn.Module]:
+    """The layers that transformers hands to bitsandbytes: linear ones, but not the head or a tied one."""
     from transformers.quantizers.base import get_keys_to_not_convert
 
     base = model.get_base_model()
@@ -124,7 +124,7 @@ def _quantised(model: Any) -> frozenset[int]:
         for name, module in base.named_modules()
         if isinstance(module, torch.nn.Linear) and ".lora_" not in name
     }
-    return frozenset(id(module.weight) for name, module in linear.items() if name not in kept)
+    return [module for name, module in linear.items() if name not in kept]
 
 
 def _packed(name: str, shape: tuple[int, ...], method: MethodSection, dtype: torch.dtype) -> Weight:

@@ -11,6 +11,7 @@ import torch
 
 from tunesmith.data.dataset import PackedRow
 from tunesmith.models.lora_linear import speed_up
+from tunesmith.models.meta import quantised_layers
 from tunesmith.train.explain.setting import Setting
 from tunesmith.train.forward import MicroBatch, loss_sum
 from tunesmith.train.strategies import STRATEGIES
@@ -82,6 +83,8 @@ def activations(setting: Setting, label_share: float = 1.0) -> Activations:
     batch = MicroBatch.of([row] * rows, torch.device("meta"), setting.compute)
     counter = _Counter([*model.parameters(), *model.buffers()])
     counter.watch(decoder_layers(model))
+    if setting.recipe.method.type == "qlora" and setting.recipe.method.quantisation == "int8":
+        counter.keep_inputs(quantised_layers(model))
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(counter.pack, lambda tensor: tensor):
         # With a mask of four dimensions at hand, transformers does not look at the positions' values to make one.
@@ -110,6 +113,11 @@ class _Counter:
             self.hooks.append(layer.register_forward_pre_hook(self._enter))
             self.hooks.append(layer.register_forward_hook(self._exit))
 
+    def keep_inputs(self, layers: list[torch.nn.Module]) -> None:
+        """Count what goes into these as saved: layers of 8 bits keep it (bitsandbytes 0.50.2)."""
+        for layer in layers:
+            self.hooks.append(layer.register_forward_pre_hook(self._keep_input))
+
     def leave(self) -> None:
         """Take the hooks off."""
         for hook in self.hooks:
@@ -120,6 +128,9 @@ class _Counter:
         self.inside = True
         if arguments:
             self.inputs += arguments[0].nbytes
+
+    def _keep_input(self, module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:
+        self.pack(arguments[0])
 
     def _exit(self, *_: Any) -> None:
         self.inside = False
