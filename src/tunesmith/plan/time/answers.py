@@ -43,7 +43,7 @@ def decode_seconds(shape: ModelShape, recipe: Recipe, rates: Rates, batch: float
     multiplying = 2 * (weights + shape.embedding_values) * batch / rates.flops
     kept = 2 * shape.num_key_value_heads * shape.head_width * shape.num_layers * rates.itemsize
     cache = CACHE * kept * batch * context / rates.bandwidth
-    return max(reading, multiplying) + cache + rates.decode * shape.num_layers
+    return max(reading, multiplying) + cache + rates.decode * shape.num_layers + rates.position
 
 
 def _answer(

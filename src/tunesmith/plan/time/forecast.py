@@ -90,7 +90,7 @@ def forecast_time(
 
     A run that stops early, loses workers or finds its quantised base made takes another time.
     """
-    graph = graph_of(shape, recipe.method)
+    graph = graph_of(shape, recipe.method, recipe.train.gradient_checkpointing)
     rates = efficiency.rates(placement.machine, recipe.method.type, recipe.base.dtype)
     team = team_of(recipe, placement, workload, rates)
     compute = step_seconds(shape, recipe, graph, workload, team, rates) * workload.steps

@@ -20,7 +20,8 @@ class Graph:
     `adapters`, the values of A and B, and how many of them each token's backward pass multiplies with
     (`adapter_gradient`). Of the attention's four backward products `attention` counts those of all layers. `trained`
     values lie in layers, `outside` of them in embedding, head and final norm. `head` says whether gradients reach it
-    at all, `head_weight` whether it is trained; `first` is the first layer with something to train in it.
+    at all, `head_weight` whether it is trained; `first` is the first layer with something to train in it, `last_plain`
+    counts the weights of layers' last products that have no adapter.
     """
 
     layers: int = 0
@@ -34,6 +35,7 @@ class Graph:
     backward_layers: int = 0
     trained: int = 0
     outside: int = 0
+    last_plain: int = 0
     first: int | None = None
     head: bool = False
     head_weight: bool = False
@@ -44,16 +46,17 @@ class Graph:
         return self.trained + self.outside
 
 
-def graph_of(shape: ModelShape, method: MethodSection) -> Graph:
+def graph_of(shape: ModelShape, method: MethodSection, checkpointing: bool = False) -> Graph:
     """Follow the gradient's way back to the first trained weight, matrix by matrix.
 
+    With gradient `checkpointing` transformers makes the embeddings ask for one, and the way goes back to them.
     Names are those of transformers' Llama and its kin, which `method.targets` and `method.layers` match as training
     matches them.
     """
     graph = Graph(layers=shape.num_layers)
     trained = _trained(method)
     embedded = trained("model.embed_tokens.weight")
-    reached = embedded
+    reached = embedded or checkpointing
     for number in range(shape.num_layers):
         before = graph.trained
         reached = _layer(graph, shape, method, f"model.layers.{number}", reached, trained)
@@ -85,6 +88,8 @@ def _layer(
     middle = reached or mixed
     gate, up = (passes(matrices[one], middle or norms[1]) for one in ("gate_proj", "up_proj"))
     down = passes(matrices["down_proj"], gate or up)
+    adapted = method.has_adapter and _targeted(method, f"{name}.mlp.down_proj")
+    graph.last_plain += 0 if adapted else matrices["down_proj"].values
     reached = middle or down
     graph.backward_layers += int(reached or before)
     return reached

@@ -59,7 +59,7 @@ def forward_work(
 def layers_forward(
     shape: ModelShape, method: MethodSection, graph: Graph, part: Part, batches: float, plain: bool, itemsize: int
 ) -> Work:
-    """What gradient checkpointing computes twice. Multiplying two matrices takes 2 operations for each weight and
+    """Of the layers alone. Multiplying two matrices takes 2 operations for each weight and
     token; attention 4 for each pair of positions and value of a head, half of them where a kernel skips."""
     heads = shape.num_heads * shape.head_width
     flops = 2.0 * (graph.weights + graph.adapters) * part.tokens
@@ -101,10 +101,20 @@ def training_work(
     shape: ModelShape, method: MethodSection, graph: Graph, part: Part, batches: float, plain: bool, itemsize: int,
     checkpointing: bool,
 ) -> Work:  # fmt: skip
-    """Forward and backward passes; with gradient checkpointing the layers' forward passes twice."""
+    """Forward and backward passes, with gradient checkpointing the forward passes of layers once more."""
     arguments = (shape, method, graph, part, batches, plain, itemsize)
-    again = layers_forward(*arguments) if checkpointing else Work()
+    again = _again(*arguments) if checkpointing else Work()
     return forward_work(*arguments) + again + backward_work(*arguments)
+
+
+def _again(
+    shape: ModelShape, method: MethodSection, graph: Graph, part: Part, batches: float, plain: bool, itemsize: int
+) -> Work:
+    """Of the layers that a gradient reaches; torch stops with the last tensor that was kept, which is what goes into
+    the layer's last product where that is a plain one."""
+    once = layers_forward(shape, method, graph, part, batches, plain, itemsize)
+    again = Work(once.flops - 2.0 * graph.last_plain * part.tokens, once.moved, once.unpacked)
+    return again.times(graph.backward_layers / graph.layers)
 
 
 def _between(shape: ModelShape) -> float:
