@@ -29,19 +29,21 @@ if TYPE_CHECKING:
     from tunesmith.store.home import Home
 
 
-def trials(recipe: Recipe) -> list[Trial]:
+def trials(recipe: Recipe, hidden: int) -> list[Trial]:
     """What is measured: more layers and fewer, more tokens and fewer, narrower, with documents short and long, so that
-    the costs of operations, bytes and calls come apart."""
+    the costs of operations, bytes and calls come apart. Narrow models get more layers, or all would lie in caches."""
     room = max(256, min(1024, recipe.train.micro_batch_tokens))
     few = max(64, room // 4)
+    shallow, deep = (4, 12) if hidden <= 1024 else (2, 6)
     return [
-        Trial(2, 1, room, 128),
-        Trial(6, 1, room, 128),
-        Trial(6, 1, few, few),
-        Trial(6, 3, room, 64),
-        Trial(2, 3, few, few),
-        Trial(2, 1, room, room // 2),
-        Trial(4, 1, room, 128, checkpointing=True),
+        Trial(shallow, 1, room, 128),
+        Trial(deep, 1, room, 128),
+        Trial(deep, 1, few, few),
+        Trial(deep, 3, room, 64),
+        Trial(shallow, 3, few, few),
+        Trial(shallow, 1, room, room // 2),
+        Trial(shallow, 1, 1024, 1024),  # too long for plain attention on a CPU
+        Trial(shallow, 1, room, 128, checkpointing=True),
     ]
 
 
@@ -85,7 +87,7 @@ def _measure(
 
     alone = recipe.model_copy(update={"resources": recipe.resources.model_copy(update={"workers": 1})})
     threads = place(alone).cpus
-    found = trials(recipe)
+    found = trials(recipe, config.get_text_config().hidden_size)
     stand_ins = []
     for number, trial in enumerate(found):
         with console.status(f"calibrating: steps {number + 1}/{len(found)}"):

@@ -11,7 +11,7 @@ from tunesmith.plan.time.exchange import exchanges
 from tunesmith.plan.time.graph import graph_of
 from tunesmith.plan.time.rates import Rates
 from tunesmith.plan.time.team import team_of
-from tunesmith.plan.time.work import training_work
+from tunesmith.plan.time.work import SHORT, training_work
 from tunesmith.run.stand_in import STEPS, StandIn
 
 PULL = 0.03
@@ -28,14 +28,15 @@ class Measured:
 
 
 def fit(measured: Sequence[Measured], placement: Placement, prior: Rates) -> Rates:
-    """Seconds = operations / flops + bytes / bandwidth + weights / unpack + micro-batches x layers x dispatch.
+    """Seconds are operations / flops + those of kernels / attention + bytes / bandwidth + weights / unpack
+    + micro-batches x layers x dispatch.
 
-    All four are kept from being negative (Lawson & Hanson 1974, chapter 23).
+    All five are kept from being negative (Lawson & Hanson 1974, chapter 23).
     """
     import numpy as np
     from scipy.optimize import nnls
 
-    guesses = np.array([1 / prior.flops, 1 / prior.bandwidth, 1 / prior.unpack, prior.dispatch])
+    guesses = np.array([1 / prior.flops, 1 / prior.attention, 1 / prior.bandwidth, 1 / prior.unpack, prior.dispatch])
     rows, wanted = [], []
     for one in measured:
         amounts = np.array(_amounts(one.of, placement, prior))
@@ -46,11 +47,12 @@ def fit(measured: Sequence[Measured], placement: Placement, prior: Rates) -> Rat
         wanted.append(PULL)
     factors, _ = nnls(np.array(rows), np.array(wanted))
     # A rate without bounds cannot be written down; a hundred times the guess comes to the same.
-    flops, bandwidth, unpack, dispatch = guesses * np.maximum(factors, [0.01, 0.01, 0.01, 0.0])
+    flops, attention, bandwidth, unpack, dispatch = guesses * np.maximum(factors, [0.01] * 4 + [0.0])
     step = float(np.median([one.rest for one in measured]))
     return replace(
         prior,
         flops=float(1 / flops),
+        attention=float(1 / attention),
         bandwidth=float(1 / bandwidth),
         unpack=float(1 / unpack),
         dispatch=float(dispatch),
@@ -58,17 +60,17 @@ def fit(measured: Sequence[Measured], placement: Placement, prior: Rates) -> Rat
     )
 
 
-def _amounts(of: StandIn, placement: Placement, prior: Rates) -> tuple[float, float, float, float]:
-    """Operations, bytes, unpacked weights, and layers times micro-batches of one step of one worker."""
+def _amounts(of: StandIn, placement: Placement, prior: Rates) -> tuple[float, float, float, float, float]:
+    """Of one worker's step: operations, those of kernels, bytes, unpacked weights, layers times micro-batches."""
     graph = graph_of(of.shape, of.recipe.method, of.trial.checkpointing)
     workload = of.workload
     team = team_of(of.recipe, placement, workload, prior)
     part = workload.trained.times(team.share / workload.steps)
-    plain = not team.on_gpus and of.trial.document <= 512
+    plain = not team.on_gpus and of.trial.document <= SHORT
     work = training_work(
         of.shape, of.recipe.method, graph, part, team.micro_batches, plain, prior.itemsize, of.trial.checkpointing
     )
-    return work.flops, work.moved, work.unpacked, float(team.micro_batches * of.shape.num_layers)
+    return work.flops, work.attended, work.moved, work.unpacked, float(team.micro_batches * of.shape.num_layers)
 
 
 def fit_workers(pair: StandIn, seconds: float, steps: tuple[float, float], placement: Placement, rates: Rates) -> Rates:
@@ -84,8 +86,9 @@ def fit_workers(pair: StandIn, seconds: float, steps: tuple[float, float], place
         sent = exchanges(pair.shape, pair.recipe, graph, team.workers, team.micro_batches, rates.itemsize)
         travelling = sum(one.sent(team.workers) for one in sent) / rates.exchange
         calls = rates.dispatch * pair.shape.num_layers * team.micro_batches
-        flops, moved, unpacked, _ = _amounts(pair, placement, even)
+        flops, attended, moved, unpacked, _ = _amounts(pair, placement, even)
         inside = (flops / rates.flops + moved / rates.bandwidth + unpacked / rates.unpack) / team.speed
+        inside += attended / rates.attention / team.speed
         sharing = max(0.5, (steps[0] - travelling - calls) / inside) ** (1 / math.log2(team.on_a_machine))
         even = replace(even, sharing=sharing)
     # The first step makes room for everything, and takes about as long as two others.

@@ -79,5 +79,6 @@ def _forward(
     """Of one pass without gradients; a third of a step's dispatches."""
     work = forward_work(shape, recipe.method, graph, part, batches, not on_gpu, rates.itemsize)
     busy = work.flops / rates.flops + work.moved / rates.bandwidth + work.unpacked / rates.unpack
+    busy += work.attended / rates.attention
     calls = batches * shape.num_layers * rates.dispatch / 3
     return max(busy, calls) if on_gpu else busy + calls

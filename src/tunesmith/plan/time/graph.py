@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tunesmith.plan.shape import Matrix, ModelShape
 from tunesmith.recipe.method import MethodSection
 
-BLOCK = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn"}
-"""Where in a layer a matrix lies; the others are in `mlp`."""
+ATTENTION = ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
+"""The matrices of a layer that lie in `self_attn`; the others are in `mlp`. Some models have them fused."""
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Graph:
         return self.trained + self.outside
 
 
+@lru_cache(maxsize=64)
 def graph_of(shape: ModelShape, method: MethodSection, checkpointing: bool = False) -> Graph:
     """Follow the gradient's way back to the first trained weight, matrix by matrix.
 
@@ -78,16 +80,21 @@ def _layer(
     before = reached
 
     def passes(matrix: Matrix, needs: bool) -> bool:
-        return _matrix(graph, method, matrix, f"{name}.{BLOCK.get(matrix.name, 'mlp')}.{matrix.name}", needs, trained)
+        block = "self_attn" if matrix.name in ATTENTION else "mlp"
+        return _matrix(graph, method, matrix, f"{name}.{block}.{matrix.name}", needs, trained)
+
+    def all_of(names: tuple[str, ...], needs: bool) -> dict[str, bool]:
+        return {one: passes(matrices[one], needs) for one in names if one in matrices}
 
     norms = [trained(f"{name}.{norm}.weight") for norm in ("input_layernorm", "post_attention_layernorm")]
     graph.trained += shape.hidden * sum(norms)
-    query, key, value = (passes(matrices[one], reached or norms[0]) for one in ("q_proj", "k_proj", "v_proj"))
+    entered = all_of(("q_proj", "k_proj", "v_proj", "qkv_proj"), reached or norms[0])
+    query, key, value = (entered.get(one, entered.get("qkv_proj", False)) for one in ("q_proj", "k_proj", "v_proj"))
     graph.attention += int(query or key) + int(value) + int(query) + int(key)
     mixed = passes(matrices["o_proj"], query or key or value)
     middle = reached or mixed
-    gate, up = (passes(matrices[one], middle or norms[1]) for one in ("gate_proj", "up_proj"))
-    down = passes(matrices["down_proj"], gate or up)
+    inner = all_of(("gate_proj", "up_proj", "gate_up_proj"), middle or norms[1])
+    down = passes(matrices["down_proj"], any(inner.values()))
     adapted = method.has_adapter and _targeted(method, f"{name}.mlp.down_proj")
     graph.last_plain += 0 if adapted else matrices["down_proj"].values
     reached = middle or down

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.plan.time.places import recipe
 from tunesmith.evaluate.prompts import variants
 from tunesmith.plan.time import Part, guess_workload, workload_of
-from tunesmith.plan.time.workload import VALIDATION_LOSSES, num_prompts
+from tunesmith.plan.time.workload import VALIDATION_LOSSES, num_prompts, padded
 from tunesmith.recipe.evaluate import PromptsSection
 from tunesmith.train.batches import plan_batches
 from tunesmith.train.loop import REPORTS
@@ -103,3 +103,18 @@ def test_a_guess_is_near_the_prepared_rows(tmp_path: Path) -> None:
     of = recipe(train={"sequence_length": 1024})
     guessed = guess_workload(of, 1250, float(lengths.mean()))
     assert guessed.train.rows == pytest.approx(len(pack(lengths, 1024, 0)), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longest", "close"), [(128, 128, 1e-9), (100, 200, 0.06), (60, 250, 0.12), (30, 400, 0.25)]
+)
+def test_padding_is_near_what_attention_lays_out(shortest: int, longest: int, close: float) -> None:
+    import torch
+
+    from tunesmith.models.attention import Documents
+
+    lengths = np.random.default_rng(0).integers(shortest, longest + 1, 64)
+    laid_out = Documents.of(lengths.tolist(), torch.device("cpu"), torch.float32)
+    computed = sum(group.count * group.longest**2 for group in laid_out.groups)
+    part = Part(1, len(lengths), float(lengths.sum()), 1, float((lengths**2).sum()))
+    assert padded(part).squares == pytest.approx(computed, rel=close)
