@@ -15,7 +15,7 @@ from tunesmith.plan.hardware import Machine, Placement
 from tunesmith.plan.time.efficiency import Efficiency, load_efficiency, save_efficiency
 from tunesmith.plan.time.rates import Rates, assumed_rates
 from tunesmith.recipe.schema import Recipe
-from tunesmith.run.fit import Measured, fit, fit_workers
+from tunesmith.run.fit import Measured, fit, fit_workers, fitted
 from tunesmith.run.stand_in import Trial, lay_out
 from tunesmith.train.explain.find import find_shapes
 from tunesmith.train.job import TrainJob
@@ -93,7 +93,11 @@ def _measure(
         with console.status(f"calibrating: steps {number + 1}/{len(found)}"):
             one = lay_out(scratch / str(number), recipe, config, trial, dtype, threads, 1)
             stand_ins.append((one, _steps_of(one.job)))
-    rates = fit([Measured(one, *seconds) for one, seconds in stand_ins], placement, prior)
+    measured = [Measured(one, *seconds) for one, seconds in stand_ins]
+    rates = fit(measured, placement, prior)
+    for one in measured:
+        told = f"measured {one.passes:.3f} s a step, fitted {fitted(one, placement, rates):.3f}: {one.of.trial}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     deep, shallow = stand_ins[1][0], stand_ins[0][0]
     with console.status("calibrating: weights and answers"):
         rates = replace(rates, load=loading(deep), write=writing(deep.job))

@@ -14,7 +14,7 @@ from tunesmith.plan.time.team import team_of
 from tunesmith.plan.time.work import SHORT, training_work
 from tunesmith.run.stand_in import STEPS, StandIn
 
-PULL = 0.03
+PULL = 0.05
 """Weight of a rate's assumed value beside the measurements': only what they do not tell is taken from it."""
 
 
@@ -58,6 +58,13 @@ def fit(measured: Sequence[Measured], placement: Placement, prior: Rates) -> Rat
         dispatch=float(dispatch),
         step=step,
     )
+
+
+def fitted(one: Measured, placement: Placement, rates: Rates) -> float:
+    """Seconds that rates say of a stand-in's passes."""
+    flops, attended, moved, unpacked, calls = _amounts(one.of, placement, rates)
+    busy = flops / rates.flops + attended / rates.attention + moved / rates.bandwidth + unpacked / rates.unpack
+    return busy + calls * rates.dispatch
 
 
 def _amounts(of: StandIn, placement: Placement, prior: Rates) -> tuple[float, float, float, float, float]:

@@ -21,10 +21,10 @@ class Rates:
 
     `flops` of matrix products; `attention`, those of kernels that keep no scores; `bandwidth`, bytes of everything
     between them; `unpack`, weights of 4 or 8 bits; `quantise`, weights packed into them; `exchange`, bytes between
-    workers of one machine; `load`, bytes of weights into memory; `write`, bytes of a checkpoint. Seconds: `dispatch` for each layer and micro-batch, `step` for each
-    optimizer step, `start_up` of a run and its end besides its model, `decode` for each layer and decoded position,
-    `position` for each of these besides. `sharing` is how much longer a worker takes than its share of the cores
-    explains, when all of them work.
+    workers of one machine; `load`, bytes of weights into memory; `write`, bytes of a checkpoint. Seconds: `dispatch`
+    for each layer and micro-batch, `step` for each optimizer step, `start_up` of a run and its end besides its model,
+    `decode` for each layer and decoded position, `position` for each of these besides. `sharing` is how much longer a
+    worker takes than its share of the cores explains, when all of them work.
     """
 
     hardware: str
