@@ -14,6 +14,10 @@ from tunesmith.plan.time.team import team_of
 from tunesmith.plan.time.work import SHORT, training_work
 from tunesmith.run.stand_in import STEPS, StandIn
 
+TRUSTED, ROUNDS = 0.05, 30
+"""A measurement that is further off than this share counts less, so that one taken while the machine was busy with
+something else does not bend the others (Huber 1964, by weights found anew in every round)."""
+
 PULL = 0.05
 """Weight of a rate's assumed value beside the measurements': only what they do not tell is taken from it."""
 
@@ -45,7 +49,12 @@ def fit(measured: Sequence[Measured], placement: Placement, prior: Rates) -> Rat
     for number in range(len(guesses)):
         rows.append(PULL * np.eye(len(guesses))[number])
         wanted.append(PULL)
-    factors, _ = nnls(np.array(rows), np.array(wanted))
+    left, right = np.array(rows), np.array(wanted)
+    weights = np.ones(len(right))
+    for _ in range(ROUNDS):
+        factors, _ = nnls(left * weights[:, None], right * weights)
+        off = np.abs(left @ factors - right)[: len(measured)]
+        weights[: len(measured)] = np.minimum(1.0, TRUSTED / np.maximum(off, 1e-9))
     # A rate without bounds cannot be written down; a hundred times the guess comes to the same.
     flops, attention, bandwidth, unpack, dispatch = guesses * np.maximum(factors, [0.01] * 4 + [0.0])
     step = float(np.median([one.rest for one in measured]))
