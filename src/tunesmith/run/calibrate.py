@@ -83,12 +83,15 @@ def calibrate(loaded: LoadedRecipe, home: Home, console: Console, machine: Machi
 def _measure(
     scratch: Path, recipe: Recipe, config: Any, dtype: str, placement: Placement, prior: Rates, console: Console
 ) -> Rates:
-    from tunesmith.run.probes import answering, exchanging, loading, on_ray, quantising, writing
+    from tunesmith.run.probes import answering, exchanging, loading, on_ray, peaks, quantising, writing
 
     alone = recipe.model_copy(update={"resources": recipe.resources.model_copy(update={"workers": 1})})
     threads = place(alone).cpus
     found = trials(recipe, config.get_text_config().hidden_size)
     stand_ins = []
+    product, copy = peaks(dtype, threads)
+    # Where steps leave it open, products go at half of their peak and the rest as fast as a copy.
+    prior = replace(prior, flops=product / 2, attention=product / 4, bandwidth=copy)
     for number, trial in enumerate(found):
         with console.status(f"calibrating: steps {number + 1}/{len(found)}"):
             one = lay_out(scratch / str(number), recipe, config, trial, dtype, threads, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,31 @@ BATCH, POSITIONS = 4, 24
 
 BYTES = 1 << 25
 """Sent between two workers, to time the way."""
+
+
+def peaks(dtype: str, threads: int) -> tuple[float, float]:
+    """Operations a second of a large product, and bytes a second of a large copy, read and written."""
+    import torch
+
+    from tunesmith.models.load import choose_device
+
+    device = choose_device()
+    torch.set_num_threads(threads)
+    size = 8192 if device.type == "cuda" else 1024
+    square = torch.ones(size, size, dtype=getattr(torch, dtype), device=device)
+    large = torch.ones(1 << 25, dtype=torch.float32, device=device)
+
+    def seconds(work: Callable[[], Any]) -> float:
+        times = []
+        for _ in range(6):
+            began = time.perf_counter()
+            work()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    return 2 * size**3 / seconds(lambda: square @ square), 2 * large.nbytes / seconds(lambda: large + 1)
 
 
 def loading(of: StandIn) -> float:
