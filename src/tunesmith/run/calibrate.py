@@ -19,7 +19,6 @@ from tunesmith.run.fit import Measured, fit, fit_workers, fitted
 from tunesmith.run.stand_in import Trial, lay_out
 from tunesmith.train.explain.find import find_shapes
 from tunesmith.train.job import TrainJob
-from tunesmith.train.preflight import place
 from tunesmith.train.sinks import read_events
 
 if TYPE_CHECKING:
@@ -85,8 +84,9 @@ def _measure(
 ) -> Rates:
     from tunesmith.run.probes import answering, exchanging, loading, on_ray, peaks, quantising, writing
 
-    alone = recipe.model_copy(update={"resources": recipe.resources.model_copy(update={"workers": 1})})
-    threads = place(alone).cpus
+    # Rates are of all cores together; beside a GPU a worker has the few that the recipe gives it.
+    on_gpu = placement.machine.accelerator is not None
+    threads = recipe.resources.cpus_per_worker or 1 if on_gpu else placement.machine.cpus
     found = trials(recipe, config.get_text_config().hidden_size)
     stand_ins = []
     product, copy = peaks(dtype, threads)
@@ -108,9 +108,9 @@ def _measure(
             rates = replace(rates, quantise=quantising(deep))
         rates = answering(deep, shallow, recipe, rates)
     with console.status("calibrating: workers on Ray"):
-        together = 1 if placement.machine.accelerator else min(2, placement.machine.cpus)
+        together = 1 if on_gpu else min(2, placement.machine.cpus)
         pair = lay_out(scratch / "ray", recipe, config, found[0], dtype, max(1, threads // together), together)
-        seconds = on_ray(pair, threads // together or 1, int(placement.machine.accelerator is not None))
+        seconds = on_ray(pair, max(1, threads // together), int(on_gpu))
         if together > 1:
             rates = replace(rates, exchange=exchanging())
     return fit_workers(pair, seconds, _measured_steps(pair.job), placement, rates)
