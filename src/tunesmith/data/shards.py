@@ -38,7 +38,7 @@ def write_shards(spool: Spool, rows: Sequence[np.ndarray], limit: int, folder: P
     """
     import pyarrow.parquet as pq
 
-    counts = {"rows": len(rows), "examples": 0, "tokens": 0, "label_tokens": 0}
+    counts = {"rows": len(rows), "examples": 0, "tokens": 0, "label_tokens": 0, "squared_lengths": 0}
     writer, shard, tokens_in_shard = None, 0, 0
     group_rows = max(1, min(GROUP_ROWS, GROUP_TOKENS // limit))
     for start in range(0, len(rows), group_rows):
@@ -55,6 +55,9 @@ def write_shards(spool: Spool, rows: Sequence[np.ndarray], limit: int, folder: P
         tokens_in_shard += sizes["input_ids"]
         for key, name in (("examples", "examples"), ("tokens", "input_ids"), ("label_tokens", "label_positions")):
             counts[key] += sizes[name]
+        # What attention grows with, for plans.
+        lengths = table.column("document_lengths").chunk(0).flatten().to_numpy().astype(np.int64)
+        counts["squared_lengths"] += int((lengths * lengths).sum())
     if writer is not None:
         writer.close()
     return counts

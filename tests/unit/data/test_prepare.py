@@ -78,6 +78,7 @@ def test_packed_rows_hold_every_conversation_and_its_labels(
         assert made.counts(part) == {
             "rows": len(rows), "examples": len(seen), "label_tokens": total_labels,
             "tokens": sum(len(row["input_ids"]) for row in rows),
+            "squared_lengths": sum(length**2 for row in rows for length in row["document_lengths"]),
         }  # fmt: skip
     if packing:
         assert len(list(made.folder.glob("train-[0-9]*.parquet"))) > 2

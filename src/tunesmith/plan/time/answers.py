@@ -43,7 +43,7 @@ def decode_seconds(shape: ModelShape, recipe: Recipe, rates: Rates, batch: float
     multiplying = 2 * (weights + shape.embedding_values) * batch / rates.flops
     kept = 2 * shape.num_key_value_heads * shape.head_width * shape.num_layers * rates.itemsize
     cache = CACHE * kept * batch * context / rates.bandwidth
-    return max(reading, multiplying) + cache + rates.decode * shape.num_layers
+    return max(reading, multiplying) + cache + rates.decode * shape.num_layers + rates.position
 
 
 def _answer(
@@ -79,5 +79,6 @@ def _forward(
     """Of one pass without gradients; a third of a step's dispatches."""
     work = forward_work(shape, recipe.method, graph, part, batches, not on_gpu, rates.itemsize)
     busy = work.flops / rates.flops + work.moved / rates.bandwidth + work.unpacked / rates.unpack
+    busy += work.attended / rates.attention
     calls = batches * shape.num_layers * rates.dispatch / 3
     return max(busy, calls) if on_gpu else busy + calls

@@ -57,7 +57,7 @@ def _in_type(rates: Rates, machine: Machine, precision: str) -> Rates:
     gpu = machine.accelerator
     if precision == "float32":
         slower = gpu.flops_float32 / gpu.flops_16bit if gpu else 1.0
-        return replace(rates, computes_in="float32", flops=rates.flops * slower)
+        return replace(rates, computes_in="float32", flops=rates.flops * slower, attention=rates.attention * slower)
     return replace(rates, computes_in="bfloat16")
 
 

@@ -15,7 +15,7 @@ from tunesmith.plan.time.graph import Graph, graph_of
 from tunesmith.plan.time.rates import Rates
 from tunesmith.plan.time.team import Team, team_of
 from tunesmith.plan.time.work import OPTIMIZER_BYTES, SHORT, Work, forward_work, training_work
-from tunesmith.plan.time.workload import Part, Workload
+from tunesmith.plan.time.workload import Part, Workload, padded
 from tunesmith.recipe.schema import Recipe
 from tunesmith.recipe.train import seconds_of
 
@@ -90,7 +90,7 @@ def forecast_time(
 
     A run that stops early, loses workers or finds its quantised base made takes another time.
     """
-    graph = graph_of(shape, recipe.method)
+    graph = graph_of(shape, recipe.method, recipe.train.gradient_checkpointing)
     rates = efficiency.rates(placement.machine, recipe.method.type, recipe.base.dtype)
     team = team_of(recipe, placement, workload, rates)
     compute = step_seconds(shape, recipe, graph, workload, team, rates) * workload.steps
@@ -118,7 +118,7 @@ def step_seconds(
     shape: ModelShape, recipe: Recipe, graph: Graph, workload: Workload, team: Team, rates: Rates
 ) -> float:
     """One optimizer step of the worker with the most rows: passes, then the optimizer over what it holds."""
-    part = workload.trained.times(team.share / workload.steps)
+    part = padded(workload.trained).times(team.share / workload.steps)
     plain = _plain(workload.train, team.on_gpus)
     work = training_work(
         shape,
@@ -191,6 +191,8 @@ def _validation(shape: ModelShape, recipe: Recipe, graph: Graph, workload: Workl
     rows = math.ceil(part.rows / team.workers)
     batches = math.ceil(rows / team.rows_at_once)
     plain = _plain(part, team.on_gpus)
-    work = forward_work(shape, recipe.method, graph, part.times(rows / part.rows), batches, plain, rates.itemsize)
+    work = forward_work(
+        shape, recipe.method, graph, padded(part).times(rows / part.rows), batches, plain, rates.itemsize
+    )
     once = team.busy(work, Work(), work.flops / rates.flops, shape.num_layers / 3, rates, batches)
     return workload.evaluations * once

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tunesmith.plan.shape import Matrix, ModelShape
 from tunesmith.recipe.method import MethodSection
 
-BLOCK = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn"}
-"""Where in a layer a matrix lies; the others are in `mlp`."""
+ATTENTION = ("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj")
+"""The matrices of a layer that lie in `self_attn`; the others are in `mlp`. Some models have them fused."""
 
 
 @dataclass
@@ -20,7 +21,8 @@ class Graph:
     `adapters`, the values of A and B, and how many of them each token's backward pass multiplies with
     (`adapter_gradient`). Of the attention's four backward products `attention` counts those of all layers. `trained`
     values lie in layers, `outside` of them in embedding, head and final norm. `head` says whether gradients reach it
-    at all, `head_weight` whether it is trained; `first` is the first layer with something to train in it.
+    at all, `head_weight` whether it is trained; `first` is the first layer with something to train in it, `last_plain`
+    counts the weights of layers' last products that have no adapter.
     """
 
     layers: int = 0
@@ -34,6 +36,7 @@ class Graph:
     backward_layers: int = 0
     trained: int = 0
     outside: int = 0
+    last_plain: int = 0
     first: int | None = None
     head: bool = False
     head_weight: bool = False
@@ -44,16 +47,18 @@ class Graph:
         return self.trained + self.outside
 
 
-def graph_of(shape: ModelShape, method: MethodSection) -> Graph:
+@lru_cache(maxsize=64)
+def graph_of(shape: ModelShape, method: MethodSection, checkpointing: bool = False) -> Graph:
     """Follow the gradient's way back to the first trained weight, matrix by matrix.
 
+    With gradient `checkpointing` transformers makes the embeddings ask for one, and the way goes back to them.
     Names are those of transformers' Llama and its kin, which `method.targets` and `method.layers` match as training
     matches them.
     """
     graph = Graph(layers=shape.num_layers)
     trained = _trained(method)
     embedded = trained("model.embed_tokens.weight")
-    reached = embedded
+    reached = embedded or checkpointing
     for number in range(shape.num_layers):
         before = graph.trained
         reached = _layer(graph, shape, method, f"model.layers.{number}", reached, trained)
@@ -75,16 +80,23 @@ def _layer(
     before = reached
 
     def passes(matrix: Matrix, needs: bool) -> bool:
-        return _matrix(graph, method, matrix, f"{name}.{BLOCK.get(matrix.name, 'mlp')}.{matrix.name}", needs, trained)
+        block = "self_attn" if matrix.name in ATTENTION else "mlp"
+        return _matrix(graph, method, matrix, f"{name}.{block}.{matrix.name}", needs, trained)
+
+    def all_of(names: tuple[str, ...], needs: bool) -> dict[str, bool]:
+        return {one: passes(matrices[one], needs) for one in names if one in matrices}
 
     norms = [trained(f"{name}.{norm}.weight") for norm in ("input_layernorm", "post_attention_layernorm")]
     graph.trained += shape.hidden * sum(norms)
-    query, key, value = (passes(matrices[one], reached or norms[0]) for one in ("q_proj", "k_proj", "v_proj"))
+    entered = all_of(("q_proj", "k_proj", "v_proj", "qkv_proj"), reached or norms[0])
+    query, key, value = (entered.get(one, entered.get("qkv_proj", False)) for one in ("q_proj", "k_proj", "v_proj"))
     graph.attention += int(query or key) + int(value) + int(query) + int(key)
     mixed = passes(matrices["o_proj"], query or key or value)
     middle = reached or mixed
-    gate, up = (passes(matrices[one], middle or norms[1]) for one in ("gate_proj", "up_proj"))
-    down = passes(matrices["down_proj"], gate or up)
+    inner = all_of(("gate_proj", "up_proj", "gate_up_proj"), middle or norms[1])
+    down = passes(matrices["down_proj"], any(inner.values()))
+    adapted = method.has_adapter and _targeted(method, f"{name}.mlp.down_proj")
+    graph.last_plain += 0 if adapted else matrices["down_proj"].values
     reached = middle or down
     graph.backward_layers += int(reached or before)
     return reached

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, Literal
 
 from tunesmith.plan.hardware import Machine
+from tunesmith.plan.time.published import SHARE_OF_BANDWIDTH, share_of
 
 CPU_FLOPS, CPU_BANDWIDTH = 40e9, 5e9
 """Assumed for each core until it is measured: operations and bytes a second. Two cores of a Xeon with AVX512-BF16 reach
@@ -18,17 +19,19 @@ CPU_FLOPS, CPU_BANDWIDTH = 40e9, 5e9
 class Rates:
     """What one machine's cores together, or one GPU, do in a second, for one method and type to compute in.
 
-    `flops` of matrix products; `bandwidth`, bytes of everything between them; `unpack`, weights of 4 or 8 bits;
-    `quantise`, weights packed into them; `exchange`, bytes between workers of one machine; `load`, bytes of weights
-    into memory; `write`, bytes of a checkpoint. Seconds: `dispatch` for each layer and micro-batch, `step` for each
-    optimizer step, `start_up` of a run and its end besides its model, `decode` for each layer and decoded position.
-    `sharing` is how much longer a worker takes than its share of the cores explains, when all of them work.
+    `flops` of matrix products; `attention`, those of kernels that keep no scores; `bandwidth`, bytes of everything
+    between them; `unpack`, weights of 4 or 8 bits; `quantise`, weights packed into them; `exchange`, bytes between
+    workers of one machine; `load`, bytes of weights into memory; `write`, bytes of a checkpoint. Seconds: `dispatch`
+    for each layer and micro-batch, `step` for each optimizer step, `start_up` of a run and its end besides its model,
+    `decode` for each layer and decoded position, `position` for each of these besides. `sharing` is how much longer a
+    worker takes than its share of the cores explains, when all of them work.
     """
 
     hardware: str
     method: str
     computes_in: Literal["bfloat16", "float32"]
     flops: float
+    attention: float
     bandwidth: float
     unpack: float
     quantise: float
@@ -39,6 +42,7 @@ class Rates:
     load: float
     write: float
     decode: float
+    position: float
     sharing: float
     origin: Literal["measured", "assumed"]
     date: date
@@ -61,7 +65,7 @@ class Rates:
             value = getattr(found, field.name)
             if isinstance(value, int | float) and not value >= 0:
                 raise ValueError(f"'{field.name}' is {value}")
-        for name in ("flops", "bandwidth", "unpack", "quantise", "exchange", "load", "write"):
+        for name in ("flops", "attention", "bandwidth", "unpack", "quantise", "exchange", "load", "write"):
             if not getattr(found, name):
                 raise ValueError(f"'{name}' is 0")
         return found
@@ -74,13 +78,11 @@ def hardware_key(machine: Machine) -> str:
 
 def assumed_rates(machine: Machine, method: str) -> Rates:
     """Rates of hardware that nobody has measured here, from its data sheet and the shares that others reach of it."""
-    from tunesmith.plan.time.published import SHARE_OF_BANDWIDTH, share_of
-
     common = Rates(
         hardware=hardware_key(machine), method=method, computes_in="float32",
-        flops=CPU_FLOPS * machine.cpus, bandwidth=CPU_BANDWIDTH * machine.cpus,
+        flops=CPU_FLOPS * machine.cpus, attention=CPU_FLOPS * machine.cpus / 4, bandwidth=CPU_BANDWIDTH * machine.cpus,
         unpack=3e8 * machine.cpus, quantise=3e7 * machine.cpus, exchange=1e9,
-        dispatch=2e-3, step=0.02, start_up=16.0, load=5e8, write=3e8, decode=5e-4,
+        dispatch=2e-3, step=0.02, start_up=16.0, load=5e8, write=3e8, decode=5e-4, position=2e-3,
         sharing=1.1, origin="assumed", date=date(2026, 11, 25),
         source="a CPU of which only the number of cores is known",
     )  # fmt: skip
@@ -95,6 +97,7 @@ def assumed_rates(machine: Machine, method: str) -> Rates:
         common,
         computes_in="bfloat16" if in_16_bits else "float32",
         flops=peak * share.value,
+        attention=peak * share.value,
         bandwidth=bandwidth,
         unpack=bandwidth / 4.5,  # 4 bits and their scale are read, 16 bits written, and read again by the product
         quantise=1e9,
@@ -105,6 +108,7 @@ def assumed_rates(machine: Machine, method: str) -> Rates:
         load=1e9,
         write=5e8,
         decode=6e-4,
+        position=2e-3,
         sharing=1.0,
         date=share.date,
         source=share.source,

@@ -32,7 +32,9 @@ class Team:
     ) -> float:
         """Seconds of a worker's passes, whose products take `product` seconds on the whole machine, and of work `after`
         them. A GPU is told what to do next while it computes; a CPU tells itself."""
-        inside = (product + work.moved / rates.bandwidth + work.unpacked / rates.unpack) / self.speed
+        inside = (
+            product + work.moved / rates.bandwidth + work.unpacked / rates.unpack + work.attended / rates.attention
+        ) / self.speed
         calls = rates.dispatch * layers * (self.micro_batches if batches is None else batches)
         passes = max(inside, calls) if self.on_gpus else inside + calls
         return passes + after.moved / rates.bandwidth / self.speed

@@ -34,18 +34,20 @@ OPTIMIZER_BYTES = 48
 
 @dataclass(frozen=True)
 class Work:
-    """`flops` of matrix products, `moved` bytes of everything between them, weights `unpacked` from 4 or 8 bits."""
+    """`flops` of matrix products, `moved` bytes of everything between them, weights `unpacked` from 4 or 8 bits, and
+    `attended`, operations of attention kernels that keep no scores."""
 
     flops: float = 0.0
     moved: float = 0.0
     unpacked: float = 0.0
+    attended: float = 0.0
 
     def __add__(self, other: Work) -> Work:
         return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def times(self, factor: float) -> Work:
         """So many times as much."""
-        return Work(self.flops * factor, self.moved * factor, self.unpacked * factor)
+        return Work(*(value * factor for value in astuple(self)))
 
 
 def forward_work(
@@ -59,17 +61,19 @@ def forward_work(
 def layers_forward(
     shape: ModelShape, method: MethodSection, graph: Graph, part: Part, batches: float, plain: bool, itemsize: int
 ) -> Work:
-    """What gradient checkpointing computes twice. Multiplying two matrices takes 2 operations for each weight and
+    """Of the layers alone. Multiplying two matrices takes 2 operations for each weight and
     token; attention 4 for each pair of positions and value of a head, half of them where a kernel skips."""
     heads = shape.num_heads * shape.head_width
     flops = 2.0 * (graph.weights + graph.adapters) * part.tokens
-    flops += 4.0 * heads * shape.num_layers * part.squares * (1.0 if plain else 0.5)
+    attended = 4.0 * heads * shape.num_layers * part.squares
+    flops += attended if plain else 0.0
     values = _between(shape) * graph.layers * part.tokens
     values += CAST / 3 * _cast_width(method, graph) * part.tokens
     if plain:
         values += SCORES * shape.num_heads * shape.num_layers * part.squares
     unpacked = graph.weights * batches if method.type == "qlora" else 0.0
-    return Work(flops, values * itemsize + _converted(method, graph, batches, itemsize), unpacked)
+    moved = values * itemsize + _converted(method, graph, batches, itemsize)
+    return Work(flops, moved, unpacked, 0.0 if plain else attended / 2)
 
 
 def backward_work(
@@ -82,7 +86,8 @@ def backward_work(
     """
     heads = shape.num_heads * shape.head_width
     flops = 2.0 * (graph.input_gradient + graph.weight_gradient + graph.adapter_gradient) * part.tokens
-    flops += 2.0 * heads * graph.attention * part.squares * (1.0 if plain else 0.5 * 5 / 4)
+    attended = 2.0 * heads * graph.attention * part.squares
+    flops += attended if plain else 0.0
     if graph.head:
         flops += 2.0 * shape.embedding_values * (1 + int(graph.head_weight)) * part.labels
     elif graph.head_weight:
@@ -94,17 +99,26 @@ def backward_work(
     moved = values * itemsize + LOGITS * 4 * shape.vocabulary * part.labels / 2
     moved += 12.0 * (graph.weight_gradient + graph.outside) * batches  # gradients are added up in float32
     unpacked = graph.input_gradient * batches if method.type == "qlora" else 0.0
-    return Work(flops, moved, unpacked)
+    return Work(flops, moved, unpacked, 0.0 if plain else attended / 2 * 5 / 4)
 
 
 def training_work(
     shape: ModelShape, method: MethodSection, graph: Graph, part: Part, batches: float, plain: bool, itemsize: int,
     checkpointing: bool,
 ) -> Work:  # fmt: skip
-    """Forward and backward passes; with gradient checkpointing the layers' forward passes twice."""
+    """Forward and backward passes, with gradient checkpointing the forward passes of layers once more."""
     arguments = (shape, method, graph, part, batches, plain, itemsize)
-    again = layers_forward(*arguments) if checkpointing else Work()
+    again = _again(*arguments) if checkpointing else Work()
     return forward_work(*arguments) + again + backward_work(*arguments)
+
+
+def _again(
+    shape: ModelShape, method: MethodSection, graph: Graph, part: Part, batches: float, plain: bool, itemsize: int
+) -> Work:
+    """Of the layers that a gradient reaches; torch stops with the last tensor that was kept, which is what goes into
+    the layer's last product where that is a plain one."""
+    once = layers_forward(shape, method, graph, part, batches, plain, itemsize)
+    return (once + Work(-2.0 * graph.last_plain * part.tokens)).times(graph.backward_layers / graph.layers)
 
 
 def _between(shape: ModelShape) -> float:
