@@ -20,7 +20,7 @@ from tunesmith.recipe.schema import Recipe
 from tunesmith.recipe.train import seconds_of
 
 READ = 5e6
-"""Tokens a second that one worker takes from the packed rows into tensors, measured on one core of an EPYC."""
+"""Tokens a second that one worker takes from the packed rows into tensors, assumed."""
 
 BOOT, FETCH = 120.0, 2e8
 """Of a rented machine, assumed: seconds until Ray runs on it, and bytes a second at which a model hub sends weights."""
