@@ -62,12 +62,17 @@ class ModelShape:
 
 
 ATTENTION_BIASES: dict[str, bool | str] = {
+    "gemma": "attention_bias",
     "llama": "attention_bias",
+    "phi3": False,
     "qwen2": True,
     "qwen3": "attention_bias",
     "mistral": False,
 }
 """Model type -> whether queries, keys and values have biases: a constant, or the key of the config that says so."""
+
+TIED = ("gemma",)
+"""Model types whose head is the embedding unless their config says otherwise."""
 
 
 def shape_of(config: Mapping[str, Any]) -> ModelShape:
@@ -83,19 +88,7 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape:
     heads = int(config["num_attention_heads"])
     shared = int(config.get("num_key_value_heads") or heads)
     width = int(config.get("head_dim") or hidden // heads)
-    known = ATTENTION_BIASES[kind]
-    biased = bool(config.get(known, False)) if isinstance(known, str) else known
-    own = bool(config.get("attention_bias", False)) if kind in ("llama", "qwen3") else False
-    inside = bool(config.get("mlp_bias", False))
-    matrices = (
-        Matrix("q_proj", heads * width, hidden, biased),
-        Matrix("k_proj", shared * width, hidden, biased),
-        Matrix("v_proj", shared * width, hidden, biased),
-        Matrix("o_proj", hidden, heads * width, own),
-        Matrix("gate_proj", inner, hidden, inside),
-        Matrix("up_proj", inner, hidden, inside),
-        Matrix("down_proj", hidden, inner, inside),
-    )
+    matrices = _fused(config) if kind == "phi3" else _separate(config)
     norms = 2 * hidden + (2 * width if kind == "qwen3" else 0)
     return ModelShape(
         model_type=kind,
@@ -106,8 +99,45 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape:
         num_key_value_heads=shared,
         head_width=width,
         vocabulary=int(config["vocab_size"]),
-        tied=bool(config.get("tie_word_embeddings", False)),
+        tied=bool(config.get("tie_word_embeddings", kind in TIED)),
         matrices=matrices,
         vectors=norms + sum(matrix.outputs for matrix in matrices if matrix.bias),
         max_positions=int(config.get("max_position_embeddings") or 0),
     )
+
+
+def _separate(config: Mapping[str, Any]) -> tuple[Matrix, ...]:
+    """Queries, keys, values, gate and up each by itself, in the order of the model."""
+    kind, hidden, inner, queries, shared = _widths(config)
+    known = ATTENTION_BIASES[kind]
+    biased = bool(config.get(known, False)) if isinstance(known, str) else known
+    own = bool(config.get("attention_bias", False)) if kind in ("gemma", "llama", "qwen3") else False
+    inside = bool(config.get("mlp_bias", False))
+    return (
+        Matrix("q_proj", queries, hidden, biased),
+        Matrix("k_proj", shared, hidden, biased),
+        Matrix("v_proj", shared, hidden, biased),
+        Matrix("o_proj", hidden, queries, own),
+        Matrix("gate_proj", inner, hidden, inside),
+        Matrix("up_proj", inner, hidden, inside),
+        Matrix("down_proj", hidden, inner, inside),
+    )
+
+
+def _fused(config: Mapping[str, Any]) -> tuple[Matrix, ...]:
+    """Phi-3: queries, keys and values in one matrix, gate and up in another, in the order of the model."""
+    _, hidden, inner, queries, shared = _widths(config)
+    return (
+        Matrix("o_proj", hidden, queries),
+        Matrix("qkv_proj", queries + 2 * shared, hidden),
+        Matrix("gate_up_proj", 2 * inner, hidden),
+        Matrix("down_proj", hidden, inner),
+    )
+
+
+def _widths(config: Mapping[str, Any]) -> tuple[str, int, int, int, int]:
+    """Model type, hidden and intermediate width, and the widths of all queries and of all keys together."""
+    hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+    width = int(config.get("head_dim") or hidden // heads)
+    shared = int(config.get("num_key_value_heads") or heads)
+    return str(config["model_type"]), hidden, int(config["intermediate_size"]), heads * width, shared * width

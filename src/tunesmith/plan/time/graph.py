@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tunesmith.plan.shape import Matrix, ModelShape
 from tunesmith.recipe.method import MethodSection
@@ -44,6 +45,7 @@ class Graph:
         return self.trained + self.outside
 
 
+@lru_cache(maxsize=64)
 def graph_of(shape: ModelShape, method: MethodSection) -> Graph:
     """Follow the gradient's way back to the first trained weight, matrix by matrix.
 
