@@ -125,6 +125,17 @@ def test_doctor_says_what_is_missing(slim: Run) -> None:
     assert "tunesmith[train]" in shown
 
 
+def test_plan(slim: Run, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "What is it?", "completion": "A thing."}\n' * 50)
+    (tmp_path / "recipe.yaml").write_text(
+        "name: slim\nmodel: {source: smollm2-135m-instruct}\ndata: {train: rows.jsonl}\n"
+    )
+    plan = json.loads(slim("tunesmith", "plan", "recipe.yaml", "--json").stdout)
+    assert plan["parameters"] == 134_515_008
+    assert plan["rows_from"].startswith("estimate: 50 rows")
+    assert plan["ranked"][0]["price"]["source"]
+
+
 def test_training_without_the_training_stack_says_how_to_get_it(slim: Run, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n' * 20)
     (tmp_path / "recipe.yaml").write_text("name: slim\nmodel: {source: some/model}\ndata: {train: rows.jsonl}\n")

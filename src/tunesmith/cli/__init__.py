@@ -11,6 +11,7 @@ VERBS = {
     "doctor": "Say what this machine can do, what is missing and how to get it.",
     "recipe": "Show a recipe resolved, or write the JSON schema for editors.",
     "data": "Audit, prepare and look at training data.",
+    "plan": "Say before a run what fits, how long it takes and what it costs.",
     "train": "Train the adapter a recipe describes.",
     "evaluate": "Compare base model, best prompt and tuned model on held-out rows.",
     "run": "All of it: audit, prepare, train, evaluate, register.",

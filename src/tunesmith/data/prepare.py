@@ -41,12 +41,15 @@ class Preparation:
 
     def version(self, sources: list[dict[str, Any]] | None = None) -> str:
         """The hash of everything that decides the bytes: settings, the sources' contents, tokenizer and template."""
-        settings = self.data.model_dump(mode="json", exclude={"ray_data_min_rows"})
         parts = [
-            FORMAT, settings, sources if sources is not None else self.sources(), self.sequence_length, self.packing,
-            self.renderer.fingerprint(),
+            FORMAT, self.settings(), sources if sources is not None else self.sources(), self.sequence_length,
+            self.packing, self.renderer.fingerprint(),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """What the recipe says about the rows, without what changes nothing in them."""
+        return self.data.model_dump(mode="json", exclude={"ray_data_min_rows"})
 
     def sources(self) -> list[dict[str, str]]:
         """Every source with the hash of what it holds; reads all of them once."""
@@ -92,6 +95,7 @@ def _make(plan: Preparation, sources: list[dict[str, str]], version: str, target
         audit, groups = audit_spool(plan, spool, unfinished, progress)
         manifest = write_parts(plan, spool, groups, unfinished, progress)
         head = {"format": FORMAT, "version": version[:16], "model": plan.model, "sources": sources}
+        head["settings"] = plan.settings()
         findings = {finding.code: finding.count for finding in audit.findings}
         text = json.dumps(head | manifest | {"findings": findings}, indent=2) + "\n"
         (unfinished / MANIFEST).write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tunesmith.recipe.budget import BudgetSection
 from tunesmith.recipe.data import DataSection
+from tunesmith.recipe.demand import DemandSection
 from tunesmith.recipe.evaluate import EvaluateSection
 from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
@@ -49,6 +50,9 @@ class Recipe(Section):
 
     tracking: TrackingSection = TrackingSection()
     """Where metrics are mirrored."""
+
+    demand: DemandSection | None = None
+    """How much the model will be asked: weighs the fine-tune against a longer prompt in `tunesmith plan`."""
 
     @property
     def base(self) -> ModelSection:

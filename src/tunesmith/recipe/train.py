@@ -13,13 +13,14 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def _duration(text: str) -> str:
+def duration(text: str) -> str:
+    """Check that it is a number with its unit. Raises ValueError, with what to write."""
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?[smh]", text) is None or not seconds_of(text) > 0:
         raise ValueError(f"{text!r} is no time", "write a number with its unit: 90s, 15m or 1.5h")
     return text
 
 
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, AfterValidator(duration)]
 """A time as a recipe writes it."""
 
 
