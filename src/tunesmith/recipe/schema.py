@@ -10,6 +10,7 @@ from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.section import Section
+from tunesmith.recipe.sweep import SweepSection
 from tunesmith.recipe.tracking import TrackingSection
 from tunesmith.recipe.train import TrainSection
 
@@ -46,6 +47,9 @@ class Recipe(Section):
 
     tracking: TrackingSection = TrackingSection()
     """Where metrics are mirrored."""
+
+    sweep: SweepSection | None = None
+    """Settings to try many values of, for `tunesmith sweep`."""
 
     @property
     def base(self) -> ModelSection:
