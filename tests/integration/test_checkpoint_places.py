@@ -79,6 +79,7 @@ def test_training_does_not_wait_for_a_slow_store(
     training = sum(event["seconds"] for event in steps)
     stalled = sum(event["stalled_seconds"] for event in steps)
     uploading = sum(event["seconds"] for event in written(job)[:-1])
+    print(f"of {training:.1f} s stood still for {stalled / training:.2%}, uploaded for {uploading / training:.0%}")
     assert len(written(job)) >= 3
     assert not any(event["problem"] for event in written(job))
     assert all(event["bytes"] > SIZE for event in written(job))

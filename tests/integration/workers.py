@@ -23,8 +23,11 @@ def on_gloo(job: TrainJob, world_size: int, work: Callable[..., None] = train_ra
     in_processes(job.folder, world_size, work, job.to_json())
 
 
-def in_processes(folder: Path, world_size: int, work: Callable[..., None], given: Any) -> None:
-    """Run `work(given, rank, world_size, file to meet at, file for what it prints)` in `world_size` processes."""
+def in_processes(folder: Path, world_size: int, work: Callable[..., None], given: Any, limit: float = 240) -> None:
+    """Run `work(given, rank, world_size, file to meet at, file for what it prints)` in `world_size` processes.
+
+    They have `limit` seconds.
+    """
     store = folder / "store"
     store.unlink(missing_ok=True)
     outputs = [folder / f"output-{rank}" for rank in range(world_size)]
@@ -37,7 +40,7 @@ def in_processes(folder: Path, world_size: int, work: Callable[..., None], given
     ]
     for worker in workers:
         worker.start()
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + limit
     try:
         # The first that fails ends the wait: the others would sit in a collective for ever.
         while any(worker.is_alive() for worker in workers) and not any(worker.exitcode for worker in workers):
