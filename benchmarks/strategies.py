@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.integration.workers import in_processes
 from tests.unit.train import reference, tiny
 from tunesmith.errors import RecipeError
+from tunesmith.plan import rules
 from tunesmith.recipe.schema import Recipe
-from tunesmith.train import refuse
 from tunesmith.train.job import TrainJob
 from tunesmith.train.sinks import read_events
 
@@ -164,7 +164,7 @@ def refused() -> Iterator[tuple[str, str]]:
     for name, sections in others.items():
         for strategy in STRATEGIES:
             try:
-                refuse.pairs(Recipe.model_validate({**base, **sections, "resources": {"strategy": strategy}}))
+                rules.pairs(Recipe.model_validate({**base, **sections, "resources": {"strategy": strategy}}))
             except RecipeError as error:
                 yield f"{name} with {strategy}", f"{error.what}; {error.fix}"
 

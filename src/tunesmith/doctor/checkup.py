@@ -6,10 +6,10 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunesmith.doctor.gpus import GpuReport, look_at_gpus
-from tunesmith.doctor.machine import Machine, look_at_machine
 from tunesmith.doctor.packages import CORE, Part, look_at_packages
 from tunesmith.doctor.places import PlaceReport, look_at_database, look_at_home
+from tunesmith.plan.catalog.gpus import GpuReport, look_at_gpus
+from tunesmith.plan.catalog.system import System, look_at_system
 from tunesmith.store.home import Home, find_home
 
 OLDEST_PYTHON = (3, 11)
@@ -28,7 +28,7 @@ class Ability:
 class Checkup:
     """Everything the doctor saw."""
 
-    machine: Machine
+    machine: System
     gpus: GpuReport
     parts: tuple[Part, ...]
     home: PlaceReport
@@ -103,7 +103,7 @@ def check_up(home: Home | None = None) -> Checkup:
     """Look at everything; nothing is made or changed."""
     home = home or find_home()
     return Checkup(
-        machine=look_at_machine(home.folder),
+        machine=look_at_system(home.folder),
         gpus=look_at_gpus(),
         parts=look_at_packages(),
         home=look_at_home(home),

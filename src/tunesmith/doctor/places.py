@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith.doctor.machine import nearest_folder
 from tunesmith.errors import TunesmithError
+from tunesmith.plan.catalog.system import nearest_folder
 from tunesmith.store.home import Home
 
 

@@ -46,13 +46,36 @@ QWEN_HALF_B = Published(494_032_768, (896, 4864, 24, 14, 2, 151936), {**QWEN_2_5
 QWEN_7B = Published(7_615_616_512, (3584, 18944, 28, 28, 4, 152064), QWEN_2_5)
 QWEN_72B = Published(72_706_203_648, (8192, 29568, 80, 64, 8, 152064), QWEN_2_5)
 
+SMOLLM_2 = {
+    "model_type": "llama", "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+TIED_LLAMA = {**LLAMA_3_1, "tie_word_embeddings": True}
+TIED_QWEN = {**QWEN_2_5, "tie_word_embeddings": True}
+QWEN_3 = {
+    "model_type": "qwen3", "max_position_embeddings": 40960, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+    "head_dim": 128,
+}  # fmt: skip
+SMOLLM_135M = Published(134_515_008, (576, 1536, 30, 9, 3, 49152), SMOLLM_2)
+
 PUBLISHED = {
+    "HuggingFaceTB/SmolLM2-135M": SMOLLM_135M,
+    "HuggingFaceTB/SmolLM2-135M-Instruct": SMOLLM_135M,
+    "HuggingFaceTB/SmolLM2-360M-Instruct": Published(361_821_120, (960, 2560, 32, 15, 5, 49152), SMOLLM_2),
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": Published(1_711_376_384, (2048, 8192, 24, 32, 32, 49152), SMOLLM_2),
+    "meta-llama/Llama-3.2-1B-Instruct": Published(1_235_814_400, (2048, 8192, 16, 32, 8, 128256), TIED_LLAMA),
+    "meta-llama/Llama-3.2-3B-Instruct": Published(3_212_749_824, (3072, 8192, 28, 24, 8, 128256), TIED_LLAMA),
     "meta-llama/Llama-3.1-8B": LLAMA_8B,
     "meta-llama/Llama-3.1-8B-Instruct": LLAMA_8B,
     "meta-llama/Llama-3.1-70B": LLAMA_70B,
     "meta-llama/Llama-3.1-70B-Instruct": LLAMA_70B,
     "meta-llama/Llama-3.3-70B-Instruct": LLAMA_70B,
     "Qwen/Qwen2.5-0.5B-Instruct": QWEN_HALF_B,
+    "Qwen/Qwen2.5-1.5B-Instruct": Published(1_543_714_304, (1536, 8960, 28, 12, 2, 151936), TIED_QWEN),
+    "Qwen/Qwen2.5-3B-Instruct": Published(3_085_938_688, (2048, 11008, 36, 16, 2, 151936), TIED_QWEN),
+    "Qwen/Qwen2.5-14B-Instruct": Published(14_770_033_664, (5120, 13824, 48, 40, 8, 152064), QWEN_2_5),
+    "Qwen/Qwen2.5-32B-Instruct": Published(32_763_876_352, (5120, 27648, 64, 40, 8, 152064), QWEN_2_5),
+    "Qwen/Qwen3-8B": Published(8_190_735_360, (4096, 12288, 36, 32, 8, 151936), QWEN_3),
     "Qwen/Qwen2.5-7B": QWEN_7B,
     "Qwen/Qwen2.5-7B-Instruct": QWEN_7B,
     "Qwen/Qwen2.5-72B-Instruct": QWEN_72B,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,6 +39,7 @@ class Spot:
     info: FieldInfo | None = None
     annotation: Any = None
     kinds: Mapping[str, type[Section]] | None = None
+    root: type[Section] = Recipe
 
     @property
     def field(self) -> str:
@@ -46,32 +47,32 @@ class Spot:
         return ".".join(self.parts) or "recipe"
 
 
-def explain(error: ValidationError, tree: Located) -> list[Mistake]:
-    """One mistake for each field that is wrong; the branches of a union count as one."""
+def explain(error: ValidationError, tree: Located, root: type[Section] = Recipe) -> list[Mistake]:
+    """One mistake for each field that is wrong; the branches of a union count as one. `root` is what the file holds."""
     found: dict[str, Mistake] = {}
     for detail in error.errors(include_url=False):
         path = detail["loc"]
         if detail["type"] == "missing" and isinstance(path[-1], int):  # an item: the list is too short
             path = path[:-1]
-        spot = find_spot(tree, path)
+        spot = find_spot(tree, path, root)
         refusal = detail.get("ctx", {}).get("error")
         mistake = _explain(detail["type"], refusal.args if isinstance(refusal, ValueError) else (), spot)
         found.setdefault(mistake.field, mistake)
     return list(found.values())
 
 
-def misplaced_booleans(tree: Located) -> Iterator[Mistake]:
+def misplaced_booleans(tree: Located, root: type[Section] = Recipe) -> Iterator[Mistake]:
     """Find true and false where a number is meant: pydantic would read them as 1 and 0."""
     for path, node in _leaves(tree, ()):
         if isinstance(node.value, bool):
-            spot = find_spot(tree, path)
+            spot = find_spot(tree, path, root)
             if spot.info is not None and spot.annotation is not None and not accepts_boolean(spot.annotation):
                 yield _wrong_value(spot)
 
 
-def find_spot(tree: Located, path: Sequence[str | int]) -> Spot:
+def find_spot(tree: Located, path: Sequence[str | int], root: type[Section] = Recipe) -> Spot:
     """Follow an error's path through models and file at once; names of union branches lead nowhere in either."""
-    spot = Spot((), tree, Recipe, kinds={"recipe": Recipe})
+    spot = Spot((), tree, root, kinds={"file": root}, root=root)
     for part in path:
         spot = _step(spot, part)
     return spot
@@ -82,7 +83,7 @@ def _step(spot: Spot, part: str | int) -> Spot:
     if isinstance(part, int):
         return _item(spot, part)
     if len(kinds) > 1 and part in kinds:
-        return Spot(spot.parts, spot.node, kinds[part], spot.info, spot.annotation, {part: kinds[part]})
+        return replace(spot, section=kinds[part], kinds={part: kinds[part]})
     if not kinds:
         return spot
     if is_keyed(spot.annotation):  # a name that the user chose
@@ -94,7 +95,9 @@ def _step(spot: Spot, part: str | int) -> Spot:
     node = spot.node.value.get(part, spot.node) if isinstance(spot.node.value, dict) else spot.node
     info = section.model_fields.get(part)
     annotation = info.annotation if info else None
-    return Spot((*spot.parts, part), node, section, info, annotation, sections_in(annotation) if info else {})
+    return Spot(
+        (*spot.parts, part), node, section, info, annotation, sections_in(annotation) if info else {}, spot.root
+    )
 
 
 def _item(spot: Spot, number: int) -> Spot:
@@ -102,7 +105,7 @@ def _item(spot: Spot, number: int) -> Spot:
         return spot
     node = spot.node.value[number] if number < len(spot.node.value) else spot.node
     annotation = spot.annotation if spot.kinds else item_annotation(spot.annotation)
-    return Spot((*spot.parts, str(number)), node, spot.section, spot.info, annotation, spot.kinds)
+    return replace(spot, parts=(*spot.parts, str(number)), node=node, annotation=annotation)
 
 
 def _leaves(node: Located, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Located]]:
@@ -149,7 +152,7 @@ def _unknown_key(spot: Spot) -> Mistake:
     what = f"unknown key for the type '{owner}'" if owner and len(spot.parts) > 1 else "unknown key"
     known = [*spot.section.model_fields, *(["extends"] if spot.section is Recipe else [])]
     fix = did_you_mean(key, known)
-    homes = [name for name in _homes(Recipe, key) if name != spot.field]
+    homes = [name for name in _homes(spot.root, key) if name != spot.field]
     if homes and fix.startswith("known:"):
         fix = f"did you mean '{homes[0]}'?"
     return Mistake(spot.field, what, spot.node.place, fix)

@@ -27,17 +27,17 @@ class _Loader(yaml.SafeLoader):
     DEFAULT_SCALAR_TAG = UNTAGGED  # type: ignore[misc]
 
 
-def read_recipe_file(path: Path) -> Located:
-    """Read a file that must hold one mapping. Raises RecipeError naming the file and line."""
-    text = _read_text(path)
+def read_recipe_file(path: Path, kind: str = "a recipe", fix: str = "write one with `tunesmith init`") -> Located:
+    """Read a file that must hold one mapping. Raises RecipeError naming file and line. `fix` says how to get one."""
+    text = _read_text(path, kind, fix)
     root = _compose(text, path)
     if root is None:
-        raise RecipeError("the file is empty", where=str(path), fix="write one with `tunesmith init`")
+        raise RecipeError("the file is empty", where=str(path), fix=fix)
     located = _Converter(path).convert(root)
     if not isinstance(located.value, dict):
-        kind = "list" if isinstance(located.value, list) else "single value"
+        held = "list" if isinstance(located.value, list) else "single value"
         raise RecipeError(
-            f"a recipe is a mapping of sections, this is a {kind}",
+            f"{kind} is a mapping of sections, this is a {held}",
             where=str(located.place),
             fix="start with `name: ...` in the first column, without a dash",
         )
@@ -50,27 +50,27 @@ def read_override(text: str, place: Place) -> Located:
     return _Converter(None, place).convert(node) if node else Located(None, place, text)
 
 
-def _read_text(path: Path) -> str:
-    fix = "name a recipe file, or write one with `tunesmith init`"
+def _read_text(path: Path, kind: str, advice: str) -> str:
+    fix = f"name {kind}{'' if kind.endswith('file') else ' file'}, or {advice}"
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise RecipeError("there is no such file", where=str(path), fix=fix) from None
     except IsADirectoryError:
-        raise RecipeError("this is a folder, not a recipe", where=str(path), fix=fix) from None
+        raise RecipeError(f"this is a folder, not {kind}", where=str(path), fix=fix) from None
     except PermissionError:
         raise RecipeError("this file may not be read", where=str(path), fix="change its permissions") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RecipeError(f"the file cannot be read: {reason}", where=str(path), fix=fix) from None
     if len(raw) > MAX_BYTES:
-        fix = "a recipe is a page; is this the data?"
+        fix = f"{kind} is a page; is this the data?"
         raise RecipeError("the file has more than a megabyte", where=str(path), fix=fix)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise RecipeError("the file is UTF-16", where=str(path), fix="save it as UTF-8")
     if b"\0" in raw:
-        raise RecipeError("this is a binary file, not a recipe", where=str(path), fix=fix)
+        raise RecipeError(f"this is a binary file, not {kind}", where=str(path), fix=fix)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunesmith.data.dataset import Dataset
 from tunesmith.errors import ModelNotHere, TunesmithError
+from tunesmith.plan import rules
 from tunesmith.train import refuse
 from tunesmith.train.batches import plan_batches
 from tunesmith.train.explain.explanation import Explanation, explain
@@ -69,7 +70,7 @@ def dry_run(loaded: LoadedRecipe, home: Home, console: Console) -> dict[str, Any
 
 def _check(loaded: LoadedRecipe) -> None:
     refuse.placement(loaded.recipe.resources)
-    refuse.pairs(loaded.recipe)
+    rules.pairs(loaded.recipe)
 
 
 def _prepared(loaded: LoadedRecipe, home: Home, console: Console, shapes: Shapes) -> tuple[Dataset | None, list[str]]:

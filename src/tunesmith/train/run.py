@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.data.dataset import Dataset
 from tunesmith.data.prepare import prepare
 from tunesmith.errors import TrainError
+from tunesmith.plan import rules
 from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.store.durable import write_whole
 from tunesmith.train import attempts, refuse
@@ -76,7 +77,7 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
 
     recipe = loaded.recipe
     refuse.placement(recipe.resources)
-    refuse.pairs(recipe)
+    rules.pairs(recipe)
     check_writable(home)
     with console.status("finding the base model"):
         found = ingredients(loaded, home)

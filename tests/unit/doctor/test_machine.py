@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tunesmith.doctor.gpus import Gpu, look_at_gpus, parse_gpus
-from tunesmith.doctor.machine import look_at_machine
+from tunesmith.plan.catalog.gpus import Gpu, look_at_gpus, parse_gpus
+from tunesmith.plan.catalog.system import look_at_system
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree: 1 kB\nMemAvailable:    8000000 kB\nHugePages_Total:       0\n"
 
@@ -30,13 +30,13 @@ def system(folder: Path, **files: str) -> Path:
 
 
 def test_memory_agrees_with_psutil(tmp_path: Path) -> None:
-    machine = look_at_machine(tmp_path / "not" / "there")
+    machine = look_at_system(tmp_path / "not" / "there")
     assert 0 < machine.memory_bytes <= psutil.virtual_memory().total
     assert machine.disk_free_bytes == pytest.approx(psutil.disk_usage(str(tmp_path)).free, rel=0.05)
 
 
 def test_a_plain_machine(tmp_path: Path) -> None:
-    machine = look_at_machine(tmp_path, system(tmp_path, meminfo=MEMINFO, cpuinfo="flags\t: fpu avx2\n"))
+    machine = look_at_system(tmp_path, system(tmp_path, meminfo=MEMINFO, cpuinfo="flags\t: fpu avx2\n"))
     assert (machine.memory_bytes, machine.memory_free_bytes) == (16_000_000 * 1024, 8_000_000 * 1024)
     assert machine.cores == len(os.sched_getaffinity(0))
     assert machine.bf16 == ()
@@ -44,12 +44,12 @@ def test_a_plain_machine(tmp_path: Path) -> None:
 
 def test_a_container(tmp_path: Path) -> None:
     limits = {"cpu_max": "100000 100000\n", "memory_max": "4000000000\n", "memory_current": "1000000000\n"}
-    machine = look_at_machine(tmp_path, system(tmp_path, meminfo=MEMINFO, **limits))
+    machine = look_at_system(tmp_path, system(tmp_path, meminfo=MEMINFO, **limits))
     assert (machine.cores, machine.memory_bytes, machine.memory_free_bytes) == (1, 4_000_000_000, 3_000_000_000)
 
 
 def test_a_container_without_limits(tmp_path: Path) -> None:
-    machine = look_at_machine(tmp_path, system(tmp_path, meminfo=MEMINFO, cpu_max="max 100000\n", memory_max="max\n"))
+    machine = look_at_system(tmp_path, system(tmp_path, meminfo=MEMINFO, cpu_max="max 100000\n", memory_max="max\n"))
     assert machine.memory_bytes == 16_000_000 * 1024
 
 
@@ -63,11 +63,11 @@ def test_a_container_without_limits(tmp_path: Path) -> None:
     ],
 )
 def test_bf16(tmp_path: Path, cpuinfo: str, names: tuple[str, ...]) -> None:
-    assert look_at_machine(tmp_path, system(tmp_path, cpuinfo=cpuinfo)).bf16 == names
+    assert look_at_system(tmp_path, system(tmp_path, cpuinfo=cpuinfo)).bf16 == names
 
 
 def test_an_unknown_system(tmp_path: Path) -> None:
-    machine = look_at_machine(tmp_path, tmp_path)
+    machine = look_at_system(tmp_path, tmp_path)
     assert (machine.memory_bytes, machine.memory_free_bytes, machine.bf16) == (0, 0, ())
 
 

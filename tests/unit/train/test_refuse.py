@@ -14,6 +14,7 @@ from tests.unit.train import tiny
 from tests.unit.train.conftest import MakeJob
 from tunesmith.data.dataset import open_dataset
 from tunesmith.errors import TrainError, TunesmithError
+from tunesmith.plan import rules
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.schema import Recipe
 from tunesmith.train import refuse
@@ -184,7 +185,7 @@ def test_pairs_that_cannot_be_are_refused(case: str) -> None:
     sections, message = PAIRS[case]
     recipe = Recipe.model_validate({"name": "x", "model": {"source": "m"}, "data": {"train": "a.jsonl"}, **sections})
     with pytest.raises(TunesmithError) as caught:
-        refuse.pairs(recipe)
+        rules.pairs(recipe)
     assert str(caught.value) == message
 
 

@@ -18,7 +18,7 @@ _SYSTEM = Path("/")
 
 
 @dataclass(frozen=True)
-class Machine:
+class System:
     """This machine. Bytes, cores that may be used, and the bfloat16 instructions of its processor."""
 
     system: str
@@ -30,10 +30,10 @@ class Machine:
     disk_free_bytes: int
 
 
-def look_at_machine(folder: Path, system: Path = _SYSTEM) -> Machine:
+def look_at_system(folder: Path, system: Path = _SYSTEM) -> System:
     """Measure the machine; the disk is the one that `folder` lies, or would lie, on. 0 stands for unknown."""
     total, free = _memory(system)
-    return Machine(
+    return System(
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         cores=_cores(system),
