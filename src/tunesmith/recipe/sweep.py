@@ -73,7 +73,8 @@ class SchedulerSection(Section):
 
     type: Literal["asha", "median", "none"] = "asha"
     """`asha` keeps the best of those that spent as much, at a few amounts (Li et al. 2018, arXiv:1810.05934);
-    `median` stops what is worse than the median at the same amount (Golovin et al. 2017, doi:10.1145/3097983.3098043)."""
+    `median` stops what is worse than the median at the same amount (Golovin et al. 2017,
+    doi:10.1145/3097983.3098043)."""
 
     reduction_factor: float = Field(3.0, gt=1)
     """`asha`: one in so many goes on, and each amount is so many times the one before."""

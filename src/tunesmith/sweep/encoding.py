@@ -32,8 +32,7 @@ class Encoding:
                 coordinates.append(_share(config[name], bounds, bounds[0] > 0) if name in config else ABSENT)
             else:
                 coordinates += [
-                    float(repr(config[name]) == repr(value)) if name in config else ABSENT
-                    for value in dimension.choice
+                    float(repr(config[name]) == repr(value)) if name in config else ABSENT for value in dimension.choice
                 ]
         return coordinates
 

@@ -10,7 +10,8 @@ from decimal import Decimal
 class Purse:
     """No trial starts that is not expected to fit into what is left; what it does not use goes back.
 
-    Dollars are counted as they accrue, so that the sweep as a whole can be stopped at the report at which `max_usd` is reached.
+    Dollars are counted as they accrue, so that the sweep as a whole can be stopped at the report at which `max_usd` is
+    reached.
     """
 
     max_usd: Decimal

@@ -24,10 +24,10 @@ LEAST_SHARE = 0.01
 class CostAwareSearcher(Searcher):
     """Expected improvement (Mockus 1978) divided by expected dollars to a power that falls from 1 to 0.
 
-    Per dollar as in Snoek et al. 2012, section 3.2 (arXiv:1206.2944); the power is the share of the budget that is left, and
-    the first trials are spread over the cheap half of the space, as in Lee et al. 2020 (arXiv:2003.10870): what is learnt
-    from cheap trials decides which dear ones are worth it. Trials stopped early teach through a Gaussian process that
-    knows how far each had gone.
+    Per dollar as in Snoek et al. 2012, section 3.2 (arXiv:1206.2944); the power is the share of the budget that is
+    left, and the first trials are spread over the cheap half of the space, as in Lee et al. 2020 (arXiv:2003.10870):
+    what is learnt from cheap trials decides which dear ones are worth it. Trials stopped early teach through a Gaussian
+    process that knows how far each had gone.
     """
 
     def __init__(self, space: Space, trials: int, seed: int = 0, usd_weight: float = 0.0) -> None:

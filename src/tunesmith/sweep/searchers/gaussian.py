@@ -64,7 +64,7 @@ class GaussianProcess:
         return self.mean + self.scale * (cross @ self.weights), self.scale * np.sqrt(variance)
 
     def with_believed(self, points: Array) -> GaussianProcess:
-        """The same, sure of what it expects at these points [m, d] (the "kriging believer" of Ginsbourger et al. 2010)."""
+        """The same, sure of what it expects at these points [m, d] ("kriging believer", Ginsbourger et al. 2010)."""
         import numpy as np
 
         every = np.concatenate([self.points, points])
