@@ -33,7 +33,17 @@ JobOf = Callable[[Trial], dict[str, Any]]
 """What a trial's process is told: see `TrialProcess`."""
 
 
-class Choice(Searcher):
+class Unkept:
+    """Tune writes its searcher and scheduler to the disk to go on from; ours go on from the sweep's journal."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return object, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class Choice(Unkept, Searcher):
     """Asks the conductor for the next trial. Tune's own names of trials stay in here."""
 
     def __init__(self, conductor: Conductor, job_of: JobOf) -> None:
@@ -62,7 +72,7 @@ class Choice(Searcher):
         """Nothing: the sweep's journal has it."""
 
 
-class Decisions(FIFOScheduler):
+class Decisions(Unkept, FIFOScheduler):
     """Passes each validation loss to the conductor, and stops what it says must stop."""
 
     def __init__(self, conductor: Conductor, told: Callable[[Trial, dict[str, Any]], None]) -> None:
