@@ -30,8 +30,8 @@ train:
   sequence_length: 64
   packing: false
   batch_size: 4
-  max_steps: 60
-  epochs: 20
+  max_steps: 300
+  epochs: 40
 evaluate:
   metrics: [exact_match, perplexity]
   prompts: {few_shot: [1]}
@@ -121,7 +121,7 @@ def test_a_killed_sweep_goes_on_and_registers_its_winner(project: Path) -> None:
 def test_a_sweep_ends_with_its_money(project: Path) -> None:
     process = start(
         project, "--usd-per-hour", "36", "--no-register", "--set", "sweep.max_usd=0.25",
-        "--set", "sweep.scheduler.type=none", "--set", "train.eval_every=1",
+        "--set", "sweep.scheduler.type=none", "--set", "train.eval_every=10",
     )  # fmt: skip
     _, err = process.communicate(timeout=300)
     events = journal(project)
