@@ -15,6 +15,7 @@ VERBS = {
     "train": "Train the adapter a recipe describes.",
     "evaluate": "Compare base model, best prompt and tuned model on held-out rows.",
     "run": "All of it: audit, prepare, train, evaluate, register.",
+    "sweep": "Try many settings of a recipe within a budget; register the best.",
     "registry": "List versions and move aliases.",
     "chat": "Talk to a registered version.",
     "export": "Write a version as merged safetensors for other tools.",

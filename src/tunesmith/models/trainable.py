@@ -10,6 +10,7 @@ import torch
 
 from tunesmith.errors import ModelError
 from tunesmith.models.attention import PACKED, register
+from tunesmith.models.held import HeldBase
 from tunesmith.models.load import choose_dtype, load_base
 from tunesmith.models.lora import attach_lora
 from tunesmith.models.outline import UnsuitedError, outline
@@ -28,6 +29,7 @@ def load_trainable(
     seed: int,
     cache: Path,
     loaded_whole: Callable[[str], None] | None = None,
+    held: HeldBase | None = None,
 ) -> tuple[Any, torch.dtype]:
     """The base model, or a PEFT model around it, with gradients on for what `method` trains; the type to compute in.
 
@@ -36,7 +38,8 @@ def load_trainable(
 
     With `loaded_whole`, the base's weights are left unread (`models.outline`) for the strategy to read in shares, and
     the attention is left for it to check; a model that cannot be had so is loaded whole, and `loaded_whole` is told
-    why. Raises ModelError when `method` names layers that the model does not have.
+    why. `held` keeps the frozen base beneath an adapter for the next run. Raises ModelError when `method` names layers
+    that the model does not have.
     """
     register()
     dtype = choose_dtype(section.dtype, device)
@@ -46,6 +49,10 @@ def load_trainable(
     if loaded_whole and method.has_adapter and method.dora:
         loaded_whole(f"{WHOLE}: DoRA starts from the norms of whole weights")
         loaded_whole = None
+    if held is not None and method.has_adapter and not loaded_whole:
+        name = (str(folder), str(dtype), str(device), method.type, str(section.trust_remote_code))
+        model = held.take(name, lambda: load_base(folder, section, device, PACKED))
+        return held.lend(attach_lora(model, method, seed)), dtype
     model = _unread(folder, section, device, loaded_whole) if loaded_whole else None
     if model is None:
         model = load_base(folder, section, device, PACKED)

@@ -15,6 +15,7 @@ from tunesmith.recipe.fields import (
     accepts_boolean,
     choices,
     describe,
+    is_keyed,
     item_annotation,
     sections_in,
     type_name,
@@ -85,6 +86,9 @@ def _step(spot: Spot, part: str | int) -> Spot:
         return replace(spot, section=kinds[part], kinds={part: kinds[part]})
     if not kinds:
         return spot
+    if is_keyed(spot.annotation):  # a name that the user chose
+        node = spot.node.value.get(part, spot.node) if isinstance(spot.node.value, dict) else spot.node
+        return Spot((*spot.parts, part), node, spot.section, spot.info, None, kinds)
     section = next(iter(kinds.values()))
     if len(kinds) > 1 and isinstance(spot.node.value, dict):  # a path through the file itself has no branch name
         section = kinds.get(str(spot.node.value.get("type", spot.node).value), section)

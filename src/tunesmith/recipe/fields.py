@@ -51,6 +51,11 @@ def is_list(annotation: Any) -> bool:
     return any(is_list(part) for part in get_args(annotation) if part is not type(None))
 
 
+def is_keyed(annotation: Any) -> bool:
+    """Whether a field holds sections by names that the user chooses."""
+    return get_origin(annotation) is dict and bool(sections_in(annotation))
+
+
 def choices(annotation: Any) -> list[str]:
     """Every word that is allowed by itself, looking into lists and unions."""
     if get_origin(annotation) is Literal:
@@ -96,10 +101,11 @@ def walk(section: type[Section], prefix: str = "") -> Iterator[tuple[str, type[S
     below: list[tuple[str, type[Section]]] = []
     for name, info in section.model_fields.items():
         kinds = sections_in(info.annotation)
-        if not kinds or is_list(info.annotation) or _has_plain(info.annotation):
+        if not kinds or is_list(info.annotation) or is_keyed(info.annotation) or _has_plain(info.annotation):
             leaves.append(_field(name, info))
         if prefix != "data." or name not in ("validation", "test"):  # the same sources as `train`, described once
-            below.extend((f"{prefix}{name}" + _kind_suffix(kinds, kind), kind) for kind in kinds.values())
+            place = f"{prefix}{name}" + (".*" if is_keyed(info.annotation) else "")
+            below.extend((place + _kind_suffix(kinds, kind), kind) for kind in kinds.values())
     yield prefix.rstrip("."), section, leaves
     for dotted, kind in below:
         yield from walk(kind, f"{dotted}.")

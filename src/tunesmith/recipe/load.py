@@ -67,6 +67,9 @@ def _origins(value: Any, node: Located | None, folder: Path, dotted: str = "") -
         for number, item in enumerate(value):
             is_listed = node is not None and isinstance(node.value, list)
             yield from _origins(item, node.value[number] if is_listed and node else node, folder, f"{dotted}.{number}")
+    elif isinstance(value, dict) and value and dotted != "evaluate.json_schema":  # that is one value
+        for name, item in value.items():
+            yield from _origins(item, _child(node, name, dotted), folder, f"{dotted}.{name}")
     else:
         yield dotted, node.place.seen_from(folder) if node else DEFAULT
 

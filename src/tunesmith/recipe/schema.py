@@ -12,6 +12,7 @@ from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.section import Section
+from tunesmith.recipe.sweep import SweepSection
 from tunesmith.recipe.tracking import TrackingSection
 from tunesmith.recipe.train import TrainSection
 
@@ -53,6 +54,9 @@ class Recipe(Section):
 
     demand: DemandSection | None = None
     """How much the model will be asked: weighs the fine-tune against a longer prompt in `tunesmith plan`."""
+
+    sweep: SweepSection | None = None
+    """Settings to try many values of, for `tunesmith sweep`."""
 
     @property
     def base(self) -> ModelSection:

@@ -14,6 +14,7 @@ import torch
 from tunesmith.data.dataset import open_dataset
 from tunesmith.errors import TrainError
 from tunesmith.models.attention import check_supported
+from tunesmith.models.held import HeldBase
 from tunesmith.models.load import choose_device
 from tunesmith.models.lora_linear import speed_up
 from tunesmith.models.quantise import quantised_copy
@@ -38,7 +39,8 @@ REPORTS = 10
 class Loop:
     """One worker's side of a run. `run` goes through all of it; the rest are its parts.
 
-    `drained` says whether this worker's node is about to go; `beat` is told what the worker does.
+    `drained` says whether this worker's node is about to go; `beat` is told what the worker does; `held` keeps the base
+    model in this process for the next run.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Loop:
         world_size: int = 1,
         drained: Callable[[], bool] = lambda: False,
         beat: Heartbeat | None = None,
+        held: HeldBase | None = None,
     ) -> None:
         self.job, self.rank, self.world_size, self.drained = job, rank, world_size, drained
         self.beat = beat or Heartbeat(job.folder, rank, world_size, math.inf)
@@ -61,16 +64,16 @@ class Loop:
         self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
         self.keeper = Keeper(job, self.recipe, rank, world_size)
         self.strategy = STRATEGIES[resources.strategy](rank, world_size, resources, self.device)
-        self._load_model()
+        self._load_model(held)
 
-    def _load_model(self) -> None:
+    def _load_model(self, held: HeldBase | None) -> None:
         method, folder, cache = self.recipe.method, Path(self.job.model_folder), Path(self.job.cache_folder)
         self.beat.doing("loading the model", limited=False)
         if method.type == "qlora":
             if self.rank == 0:
                 quantised_copy(folder, self.recipe.base, method, self.device, cache)
             self.strategy.sum([0.0])  # the others find what the first has made
-        model, self.dtype = self.strategy.load(folder, self.recipe.base, method, self.section.seed, cache)
+        model, self.dtype = self.strategy.load(folder, self.recipe.base, method, self.section.seed, cache, held)
         base = model.get_base_model() if method.has_adapter else model
         check_supported(base.config, self.section.sequence_length)
         refuse.long(self.train_rows, self.section.sequence_length, base.config)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from tunesmith.models.held import HeldBase
 from tunesmith.models.outline import unread
 from tunesmith.models.probe import check_packed
 from tunesmith.models.trainable import load_trainable
@@ -55,7 +56,13 @@ class Strategy(ABC):
         self.warnings: list[str] = []
 
     def load(
-        self, folder: Path, section: ModelSection, method: MethodSection, seed: int, cache: Path
+        self,
+        folder: Path,
+        section: ModelSection,
+        method: MethodSection,
+        seed: int,
+        cache: Path,
+        held: HeldBase | None = None,
     ) -> tuple[Any, torch.dtype]:
         """The model as `load_trainable` gives it, and the type to compute in.
 
@@ -64,7 +71,7 @@ class Strategy(ABC):
         """
         in_shares = self.cuts_weights and self.world_size > 1
         told = self.warnings.append if in_shares else None
-        return load_trainable(folder, section, method, self.device, seed, cache, told)
+        return load_trainable(folder, section, method, self.device, seed, cache, told, held)
 
     def set_up(self, model: Any, section: TrainSection, compute: torch.dtype | None = None) -> None:
         """Make the model one that all workers train together, and its optimizer.

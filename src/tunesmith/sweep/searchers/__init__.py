@@ -1,0 +1,28 @@
+"""Searchers: each chooses the next configuration from what came of those before."""
+
+from __future__ import annotations
+
+from tunesmith.recipe.sweep import SweepSection
+from tunesmith.sweep.searchers.base import Forecast, Searcher, Tried
+from tunesmith.sweep.searchers.cost_aware import CostAwareSearcher
+from tunesmith.sweep.searchers.grid import GridSearcher
+from tunesmith.sweep.searchers.random import RandomSearcher
+from tunesmith.sweep.searchers.tpe import TpeSearcher
+from tunesmith.sweep.space import Space
+
+SEARCHERS: dict[str, type[Searcher]] = {
+    "cost-aware": CostAwareSearcher,
+    "tpe": TpeSearcher,
+    "random": RandomSearcher,
+    "grid": GridSearcher,
+}
+
+__all__ = ["SEARCHERS", "Forecast", "Searcher", "Tried", "searcher_of"]
+
+
+def searcher_of(section: SweepSection) -> Searcher:
+    """The searcher that a recipe's `sweep` section asks for."""
+    space = Space.from_section(section)
+    if section.searcher.type == "cost-aware":
+        return CostAwareSearcher(space, section.trials, section.seed, section.objective.usd_weight)
+    return SEARCHERS[section.searcher.type](space, section.trials, section.seed)

@@ -1,0 +1,110 @@
+"""What all searchers share: what was tried, what came of it, and how that is kept."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from tunesmith.sweep.space import Config, Space, key
+
+Forecast = Callable[[Config], Decimal]
+"""US dollars that a configuration is expected to cost when trained to its end."""
+
+MAX_DRAWS = 200
+"""As many configurations are drawn before a searcher says that there is nothing left that fits."""
+
+
+@dataclass
+class Tried:
+    """A configuration and its reports: validation loss, US dollars so far, share of the whole training so far.
+
+    `rises` counts what was reported last; `ended` is set when no more will come. A trial that broke has no report.
+    """
+
+    config: Config
+    reports: list[tuple[float, float, float]] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def loss(self) -> float | None:
+        """The best of its finite losses: that checkpoint is kept."""
+        return min((loss for loss, _, _ in self.reports), default=None)
+
+    @property
+    def usd(self) -> float:
+        """What it has cost so far."""
+        return self.reports[-1][1] if self.reports else 0.0
+
+
+class Searcher(ABC):
+    """Chooses configurations; never one that is expected to cost more than what is left."""
+
+    def __init__(self, space: Space, trials: int, seed: int = 0) -> None:
+        self.space = space
+        self.trials = trials
+        self.seed = seed
+        self.tried: dict[str, Tried] = {}
+
+    def suggest(self, trial_id: str, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
+        """The configuration of a new trial; None when no more are wanted, or none fits into what is left.
+
+        When a running trial ends for less than it was expected to cost, more may fit. Asked again for a trial it
+        knows, a searcher answers as before.
+        """
+        if trial_id in self.tried:
+            return self.tried[trial_id].config
+        if len(self.tried) >= self.trials:
+            return None
+        config = self._choose(remaining_usd, forecast)
+        if config is not None:
+            self.tried[trial_id] = Tried(config)
+        return config
+
+    def tell(self, trial_id: str, value: float, usd: Decimal, fidelity: float, *, ended: bool = True) -> None:
+        """Report a trial: its validation loss, its dollars so far, the share (0 to 1) of its whole training done.
+
+        Earlier reports, with `ended=False`, teach how losses fall. A loss that is no number stands for a trial that
+        broke: it is not tried again.
+        """
+        tried = self.tried[trial_id]
+        if math.isfinite(value):
+            tried.reports.append((value, float(usd), fidelity))
+        tried.ended = ended
+
+    def state(self) -> dict[str, Any]:
+        """Everything that was tried, as plain JSON: enough to go on with the same choices."""
+        return {"tried": {trial_id: asdict(tried) for trial_id, tried in self.tried.items()}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.tried = {
+            trial_id: Tried(kept["config"], [(a, b, c) for a, b, c in kept["reports"]], kept["ended"])
+            for trial_id, kept in state["tried"].items()
+        }
+
+    @abstractmethod
+    def _choose(self, remaining_usd: Decimal, forecast: Forecast) -> Config | None: ...
+
+    def _rng(self) -> Random:
+        """Depends on the seed and on how many were tried: a sweep that goes on draws as one never broken off."""
+        return Random(f"{self.seed}:{len(self.tried)}")
+
+    def _untried(self) -> list[Config]:
+        """What of a finite space was not tried, in the order of the grid. Raises TypeError for a space with ranges."""
+        known = {key(tried.config) for tried in self.tried.values()}
+        return [config for config in self.space.grid() if key(config) not in known]
+
+    def _draws(self, rng: Random, count: int = MAX_DRAWS) -> list[Config]:
+        """Configurations not tried yet, in random order: all that are left of a finite space, or so many draws."""
+        if self.space.size is not None:
+            left = self._untried()
+            rng.shuffle(left)
+            return left
+        known = {key(tried.config) for tried in self.tried.values()}
+        drawn = {key(config): config for config in (self.space.sample(rng) for _ in range(count))}
+        return [config for name, config in drawn.items() if name not in known]

@@ -1,0 +1,132 @@
+"""What a trial may teach for each dollar it costs: expected improvement per cost, cheap trials first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from tunesmith.sweep.encoding import Encoding
+from tunesmith.sweep.searchers.base import Forecast, Searcher, Tried
+from tunesmith.sweep.space import Config, Space
+
+if TYPE_CHECKING:
+    from tunesmith.sweep.searchers.gaussian import Array, GaussianProcess
+
+CANDIDATES = 400
+"""As many draws of a space with ranges are compared."""
+
+LEAST_SHARE = 0.01
+"""Share of the training from which on losses are learnt from."""
+
+
+class CostAwareSearcher(Searcher):
+    """Expected improvement (Mockus 1978) divided by expected dollars to a power that falls from 1 to 0.
+
+    Per dollar as in Snoek et al. 2012, section 3.2 (arXiv:1206.2944); the power is the share of the budget that is
+    left, and the first trials are spread over the cheap half of the space, as in Lee et al. 2020 (arXiv:2003.10870):
+    what is learnt from cheap trials decides which dear ones are worth it. Trials stopped early teach through a Gaussian
+    process that knows how far each had gone.
+    """
+
+    def __init__(self, space: Space, trials: int, seed: int = 0, usd_weight: float = 0.0) -> None:
+        super().__init__(space, trials, seed)
+        self.usd_weight = usd_weight
+        self.encoding = Encoding(space)
+        self.budget: Decimal | None = None
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"budget": None if self.budget is None else str(self.budget)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.budget = None if state["budget"] is None else Decimal(state["budget"])
+
+    def _choose(self, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
+        self.budget = max(self.budget or remaining_usd, remaining_usd)
+        candidates = [(config, forecast(config)) for config in self._draws(self._rng(), CANDIDATES)]
+        fitting = [(config, float(usd)) for config, usd in candidates if usd <= remaining_usd]
+        if not fitting:
+            return None
+        first = min(2 + len(self.space.dimensions) // 2, max(2, self.trials // 3))
+        known = [tried for tried in self.tried.values() if tried.reports]
+        if len(self.tried) < first or len(known) < 2:
+            return self._spread(fitting)
+        share_left = float(remaining_usd / self.budget) if self.budget else 0.0
+        return self._best_value(fitting, share_left)
+
+    def _spread(self, fitting: Sequence[tuple[Config, float]]) -> Config:
+        """The one of the cheap half that lies furthest from all that was tried; the cheapest of all to begin with."""
+        cheap = sorted(fitting, key=lambda pair: pair[1])[: max(1, math.ceil(len(fitting) / 2))]
+        if not self.tried:
+            return cheap[0][0]
+        points = [self.encoding.point(tried.config) for tried in self.tried.values()]
+        return max(cheap, key=lambda pair: min(math.dist(self.encoding.point(pair[0]), one) for one in points))[0]
+
+    def _best_value(self, fitting: Sequence[tuple[Config, float]], share_left: float) -> Config:
+        import numpy as np
+        from scipy.stats import norm
+
+        process = self._process()
+        usd = np.array([cost for _, cost in fitting])
+        mean, deviation = process.at(self._ends([config for config, _ in fitting]))
+        mean = mean + self.usd_weight * usd
+        gap = (self._incumbent(process) - mean) / deviation
+        # In logarithms, so that candidates far from any hope are still told apart.
+        improvement = np.log(deviation) + _log_improvement(gap, norm)
+        return fitting[int(np.argmax(improvement - share_left * np.log(np.maximum(usd, 1e-12))))][0]
+
+    def _process(self) -> GaussianProcess:
+        """Learn from every report; a trial still running counts as if it would end as expected from what is known."""
+        import numpy as np
+
+        from tunesmith.sweep.searchers.gaussian import GaussianProcess
+
+        points, losses = [], []
+        for tried in self.tried.values():
+            for loss, _, share in tried.reports:
+                points.append([*self.encoding.point(tried.config), _gone(share)])
+                losses.append(loss)
+        process = GaussianProcess.fit(np.array(points), _tamed(np.array(losses)))
+        running = [tried.config for tried in self.tried.values() if not tried.ended]
+        return process.with_believed(self._ends(running)) if running else process
+
+    def _incumbent(self, process: GaussianProcess) -> float:
+        """The best that a whole trial reached; before there is one, the best that is expected of those begun."""
+        whole = [tried for tried in self.tried.values() if tried.reports and tried.reports[-1][2] >= 1]
+        if whole:
+            return min(_worth(tried, self.usd_weight) for tried in whole)
+        begun = [tried.config for tried in self.tried.values() if tried.reports]
+        return float(process.at(self._ends(begun))[0].min())
+
+    def _ends(self, configs: Sequence[Config]) -> Array:
+        import numpy as np
+
+        return np.array([[*self.encoding.point(config), _gone(1.0)] for config in configs])
+
+
+def _worth(tried: Tried, usd_weight: float) -> float:
+    return (tried.loss or 0.0) + usd_weight * tried.usd
+
+
+def _gone(share: float) -> float:
+    """How far a training had gone, from 0 to 1 in the logarithm of its share: losses fall about evenly along it."""
+    return 1 - math.log(max(min(share, 1.0), LEAST_SHARE)) / math.log(LEAST_SHARE)
+
+
+def _tamed(losses: Array) -> Array:
+    """Bring losses of trials that ran away down to where they are merely bad."""
+    import numpy as np
+
+    low, middle = np.min(losses), np.median(losses)
+    return np.minimum(losses, middle + 2 * (middle - low) + 1e-9)
+
+
+def _log_improvement(gap: Array, norm: Any) -> Array:
+    """Logarithm of the expected improvement of a standard normal over `gap`; by its tail where that underflows."""
+    import numpy as np
+
+    plain = gap * norm.cdf(gap) + norm.pdf(gap)
+    tail = norm.logpdf(gap) - 2 * np.log(np.maximum(np.abs(gap), 1.0))
+    return np.where(gap > -6, np.log(np.maximum(plain, 1e-300)), tail)
