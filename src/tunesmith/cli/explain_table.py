@@ -46,6 +46,7 @@ def _held(explained: Mapping[str, Any]) -> Table:
     tokens = f"{made['tokens']:,} tokens"
     table.add_row("activations, about", "", size(made["without_checkpointing_bytes"]), tokens)
     table.add_row("  checkpointed, about", "", size(made["with_checkpointing_bytes"]), tokens)
+    table.add_row("  kept in memory, about", "", size(made["with_offload_bytes"]), tokens)
     table.add_section()
     table.add_row(
         "the base while loading", "", size(each["loading_bytes"]), "share" if each["reads_share"] else "whole"

@@ -90,6 +90,13 @@ class TrainSection(Section):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: a third more work for much less memory."""
 
+    activation_offload: bool = False
+    """Keep activations in memory instead of on the GPU until the backward pass asks for them. Refused without GPUs."""
+
+    chunked_loss: bool = False
+    """Make logits and their gradients a few labels at a time instead of all together: less memory where many tokens of
+    a large vocabulary are learnt."""
+
     seed: int = 0
     """Initial adapter weights, order of the data, dropout."""
 

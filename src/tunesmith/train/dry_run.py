@@ -11,6 +11,7 @@ from tunesmith.train import refuse
 from tunesmith.train.batches import plan_batches
 from tunesmith.train.explain.explanation import Explanation, explain
 from tunesmith.train.explain.find import Shapes, find_shapes
+from tunesmith.train.explain.setting import on_gpus
 from tunesmith.train.ingredients import ingredients
 from tunesmith.train.preflight import check_writable, place
 from tunesmith.train.run import plan_run, prepare_rows
@@ -71,6 +72,7 @@ def dry_run(loaded: LoadedRecipe, home: Home, console: Console) -> dict[str, Any
 def _check(loaded: LoadedRecipe) -> None:
     refuse.placement(loaded.recipe.resources)
     rules.pairs(loaded.recipe)
+    refuse.activation_offload(loaded.recipe, int(on_gpus(loaded.recipe)))
 
 
 def _prepared(loaded: LoadedRecipe, home: Home, console: Console, shapes: Shapes) -> tuple[Dataset | None, list[str]]:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from tunesmith.data.dataset import PackedRow
 from tunesmith.models.attention import Documents, positions_of
+from tunesmith.models.head_loss import HeadLoss
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,23 @@ class MicroBatch:
         )
 
 
-def loss_sum(model: Any, batch: MicroBatch) -> torch.Tensor:
+def loss_sum(model: Any, batch: MicroBatch, head_loss: HeadLoss | None = None) -> torch.Tensor:
     """Weighted sum of the negative log-likelihoods of the learnt tokens, in nats, float32.
 
     `model` is a causal LM of transformers loaded with `models.attention.PACKED`; its head runs on the learnt positions
-    only.
+    only. With `head_loss` of that model it is made in chunks.
     """
-    logits = model(
-        input_ids=batch.input_ids,
-        position_ids=batch.positions,
-        documents=batch.documents,
-        logits_to_keep=batch.predicting,
-        use_cache=False,
-    ).logits[0]
-    losses = F.cross_entropy(logits.float(), batch.targets, reduction="none")
+
+    def run() -> Any:
+        return model(
+            input_ids=batch.input_ids,
+            position_ids=batch.positions,
+            documents=batch.documents,
+            logits_to_keep=batch.predicting,
+            use_cache=False,
+        )
+
+    if head_loss is not None:
+        return head_loss(run, batch.targets, batch.weights)
+    losses = F.cross_entropy(run().logits[0].float(), batch.targets, reduction="none")
     return torch.dot(losses, batch.weights)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 
 from tunesmith.data.dataset import PackedRows
 from tunesmith.errors import TrainError
+from tunesmith.models.head_loss import HeadLoss
 from tunesmith.recipe.train import TrainSection
 from tunesmith.train import refuse
 from tunesmith.train.batches import even_micro_batches
 from tunesmith.train.chance import draws, seed_draws
 from tunesmith.train.forward import MicroBatch, loss_sum
 from tunesmith.train.heartbeat import Heartbeat
+from tunesmith.train.host_copies import HostCopies
 from tunesmith.train.strategies import Strategy
 
 
@@ -28,6 +30,7 @@ class Passes:
         self.strategy, self.adapted, self.section, self.dtype, self.beat = strategy, adapted, section, dtype, beat
         base = adapted.get_base_model() if hasattr(adapted, "get_base_model") else adapted
         self.num_known_tokens = base.get_input_embeddings().num_embeddings
+        self.head_loss = HeadLoss(adapted) if section.chunked_loss else None
         # A dropout mask is drawn for a row, so that it depends on neither the workers nor the size of micro-batches.
         self.limit = section.micro_batch_tokens
         self.one_by_one = draws(adapted)
@@ -74,7 +77,8 @@ class Passes:
             seed_draws(self.section.seed, step, group[0])  # for dropout, where there is any
             batch = self._batch(of, group)
             with self.strategy.computing(last=number == len(groups)):
-                loss = loss_sum(self.strategy.model, batch) / weight * float(counts)
+                with HostCopies() if self.section.activation_offload else nullcontext():
+                    loss = loss_sum(self.strategy.model, batch, self.head_loss) / weight * float(counts)
                 self.strategy.backward(loss)
             losses.append(loss.detach())
             if counts:
@@ -91,7 +95,7 @@ class Passes:
             self.beat.doing(f"validation batch {number} of {len(groups)}", step)
             batch = self._batch(of, group)
             with self.strategy.computing():
-                loss = float(loss_sum(self.adapted, batch))
+                loss = float(loss_sum(self.adapted, batch, self.head_loss))
             total += loss * counts
             weight += batch.label_weight * counts
         return total, weight

@@ -59,14 +59,17 @@ def place(recipe: Recipe) -> Placement:
     return Placement(max(fewest, min(resources.most, room)), cpus, gpus)
 
 
-def check_attention(model_folder: Path, recipe: Recipe) -> None:
-    """Refuse an architecture whose attention the loop does not reproduce. Raises ModelError."""
+def check_architecture(model_folder: Path, recipe: Recipe) -> None:
+    """Refuse an architecture whose attention, or loss in chunks, the loop does not reproduce. Raises ModelError."""
     from transformers import AutoConfig
 
     from tunesmith.models.attention import check_supported
+    from tunesmith.models.head_loss import check_kind
 
     config = AutoConfig.from_pretrained(model_folder, trust_remote_code=recipe.model.trust_remote_code)
     check_supported(config, recipe.train.sequence_length)
+    if recipe.train.chunked_loss:
+        check_kind(config)
 
 
 def check_writable(home: Home) -> None:

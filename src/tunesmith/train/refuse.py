@@ -48,6 +48,16 @@ def placement(resources: ResourcesSection) -> None:
     offloads(resources)
 
 
+def activation_offload(recipe: Recipe, gpus: int) -> None:
+    """Activations that are to leave a GPU where no worker has one. Raises RecipeError."""
+    if recipe.train.activation_offload and not gpus:
+        raise RecipeError(
+            "activations lie in memory already: no worker has a GPU to take them off",
+            where="train.activation_offload",
+            fix="leave it out, or set train.gradient_checkpointing: true, which saves memory on a CPU too",
+        )
+
+
 def rows(train: PackedRows, validation: PackedRows, dataset: Path) -> None:
     """Parts without one learnt token. Raises DataError."""
     for part, rows in (("train", train), ("validation", validation)):

@@ -22,7 +22,7 @@ from tunesmith.train.follow import Follower
 from tunesmith.train.ingredients import Ingredients, ingredients
 from tunesmith.train.job import TrainJob, TrainResult, read_result
 from tunesmith.train.places import open_place
-from tunesmith.train.preflight import Placement, check_attention, check_room, check_writable, place
+from tunesmith.train.preflight import Placement, check_architecture, check_room, check_writable, place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,8 +84,9 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
         found = ingredients(loaded, home)
     for line in found.model.trail:
         console.print(f"model: {line}", markup=False, highlight=False, soft_wrap=True)
-    check_attention(found.model.folder, recipe)
+    check_architecture(found.model.folder, recipe)
     placement = place(recipe)
+    refuse.activation_offload(recipe, placement.gpus)
     if recipe.resources.checkpoints is not None:
         open_place(home.runs, recipe.resources.checkpoints).steps()  # a bucket that is not there is told of now
     check_room(recipe, found.model.folder, home, placement)

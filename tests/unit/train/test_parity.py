@@ -69,8 +69,13 @@ def test_loss_and_gradients_are_those_of_plain_pytorch(make_job: MakeJob, tiny_m
 
 @pytest.mark.parametrize(
     "change",
-    [{"micro_batch_tokens": 16}, {"micro_batch_tokens": 100}, {"gradient_checkpointing": True}],
-    ids=["a row at a time", "a few rows", "gradient checkpointing"],
+    [
+        {"micro_batch_tokens": 16},
+        {"micro_batch_tokens": 100},
+        {"gradient_checkpointing": True},
+        {"chunked_loss": True},
+    ],
+    ids=["a row at a time", "a few rows", "gradient checkpointing", "loss in chunks"],
 )
 def test_how_a_batch_is_computed_does_not_change_it(make_job: MakeJob, change: dict[str, Any]) -> None:
     batch = list(range(13))

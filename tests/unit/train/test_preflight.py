@@ -1,4 +1,4 @@
-"""Room on disk and in memory, before anything is spent."""
+"""Room on disk and in memory, and architectures, before anything is spent."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests import tiny_models
-from tunesmith.errors import TrainError
+from tunesmith.errors import ModelError, TrainError
 from tunesmith.recipe.schema import Recipe
 from tunesmith.store.home import Home
-from tunesmith.train.preflight import Placement, check_room
+from tunesmith.train.preflight import Placement, check_architecture, check_room
 
 
-def recipe(method: dict[str, Any]) -> Recipe:
+def recipe(method: dict[str, Any], **train: Any) -> Recipe:
     return Recipe.model_validate(
-        {"name": "x", "model": {"source": "m"}, "data": {"train": "rows.jsonl"}, "method": method}
+        {"name": "x", "model": {"source": "m"}, "data": {"train": "rows.jsonl"}, "method": method, "train": train}
     )
 
 
@@ -38,3 +38,11 @@ def test_checkpoints_of_all_weights_need_more_room_than_an_adapters(
         check_room(recipe(method), base, Home(tmp_path, "", ""), Placement(1, 1, 0))
     assert caught.value.what == "checkpoints need about 0.0 GiB, the disk has 0.0 GiB left"
     assert caught.value.where == str(tmp_path)
+
+
+def test_a_loss_in_chunks_is_refused_by_the_config_alone(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "granite"}')
+    check_architecture(tmp_path, recipe({"rank": 4}))
+    with pytest.raises(ModelError, match="granite is not among llama, ") as caught:
+        check_architecture(tmp_path, recipe({"rank": 4}, chunked_loss=True))
+    assert caught.value.where == "train.chunked_loss"

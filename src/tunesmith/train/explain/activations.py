@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tunesmith.data.dataset import PackedRow
+from tunesmith.models.head_loss import HeadLoss
 from tunesmith.models.lora_linear import speed_up
 from tunesmith.models.meta import quantised_layers
 from tunesmith.train.explain.setting import Setting
@@ -45,6 +46,11 @@ class Activations:
     def checkpointed(self) -> int:
         """With it: the layers' inputs, and one layer computed again at a time (Chen et al. 2016, arXiv:1604.06174)."""
         return self.outside + self.inputs + self.largest_layer
+
+    @property
+    def offloaded(self) -> int:
+        """Left on the GPU when they are kept in memory: of the layers, those of the one that is computed."""
+        return self.outside + self.largest_layer
 
 
 def micro_batch_rows(setting: Setting) -> int:
@@ -88,7 +94,8 @@ def activations(setting: Setting, label_share: float = 1.0) -> Activations:
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(counter.pack, lambda tensor: tensor):
         # With a mask of four dimensions at hand, transformers does not look at the positions' values to make one.
-        loss_sum(partial(model, attention_mask=torch.empty(1, 1, 1, 1, device="meta")), batch)
+        head_loss = HeadLoss(model) if setting.recipe.train.chunked_loss else None
+        loss_sum(partial(model, attention_mask=torch.empty(1, 1, 1, 1, device="meta")), batch, head_loss)
     counter.leave()
     layers = counter.layers
     return Activations(

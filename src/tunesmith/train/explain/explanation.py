@@ -46,9 +46,11 @@ class Explanation:
 
     @property
     def activation_bytes(self) -> int:
-        """Those of the recipe: with or without gradient checkpointing."""
-        checkpointed = self.setting.recipe.train.gradient_checkpointing
-        return self.activations.checkpointed if checkpointed else self.activations.kept
+        """Where the worker computes, as the recipe says: all, with gradient checkpointing, or kept in memory."""
+        section = self.setting.recipe.train
+        if section.activation_offload:
+            return self.activations.offloaded
+        return self.activations.checkpointed if section.gradient_checkpointing else self.activations.kept
 
     @property
     def peak(self) -> int:
@@ -87,6 +89,7 @@ class Explanation:
                     "bytes": self.activation_bytes,
                     "without_checkpointing_bytes": made.kept,
                     "with_checkpointing_bytes": made.checkpointed,
+                    "with_offload_bytes": made.offloaded,
                     "tokens": made.tokens,
                     "labels": made.labels,
                 },

@@ -163,6 +163,8 @@ class Zero(Strategy):
         return list(self.optimizer.single_partition_of_fp32_groups)
 
     def _link(self) -> None:
+        # DeepSpeed does it once: after a second restore its views would be of the state before that.
+        self.optimizer._hp_optimizer_states_linked = False
         self.optimizer._lazy_init_hp_params_optimizer_state()
 
     def _refresh(self) -> None:
