@@ -83,7 +83,7 @@ def test_workers_join_and_leave_with_their_nodes_and_no_step_is_lost(
         (lambda: on(1) and len(worlds()) > 2, (job.folder / STOP).touch),
     )
     try:
-        run_on_ray(job, job.load_recipe().resources, {"CPU": 1.0}, acts, told.append)
+        run_on_ray(job, job.load_recipe().resources, 1, 0, acts, told.append)
         assert not acts.left, (told, worlds())
     finally:
         ray.shutdown()
@@ -115,7 +115,7 @@ def test_a_worker_that_hangs_is_named_and_the_run_goes_on(tmp_path: Path, model:
 
     told: list[str] = []
     acts = InOrder((lambda: last_step(job) >= 15, stop_one))
-    run_on_ray(job, job.load_recipe().resources, {"CPU": 1.0}, acts, told.append)
+    run_on_ray(job, job.load_recipe().resources, 1, 0, acts, told.append)
     assert not acts.left
     [hung] = [text for text in told if text.startswith("the workers hung: ")]
     assert "worker 1 on " in hung

@@ -63,7 +63,7 @@ def test_a_run_goes_on_with_another_number_of_workers(tmp_path: Path, model: Pat
 
 def on_ray(job: TrainJob, workers: int, watch: Any = lambda: None) -> None:
     recipe = job.load_recipe()
-    run_on_ray(job, recipe.resources.model_copy(update={"workers": workers}), {"CPU": 1.0}, watch)
+    run_on_ray(job, recipe.resources.model_copy(update={"workers": workers}), 1, 0, watch)
 
 
 @pytest.mark.slow

@@ -30,17 +30,18 @@ from tunesmith.train.ray_cluster import (
 def run_on_ray(
     job: TrainJob,
     resources: ResourcesSection,
-    need: Mapping[str, float],
+    cpus: int,
+    gpus: int,
     watch: Callable[[], None],
     tell: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Run the job on `resources.workers` workers, each with the resources it `need`s, and wait for its end.
+    """Run the job on `resources.workers` workers and wait for its end.
 
     `watch` is called a few times a second, `tell` with what the user should know. The first Ctrl-C asks the workers for
     a checkpoint and an orderly end, the second leaves them. Raises TrainError when the workers cannot be placed or are
     lost too often; mistakes that a worker found are raised here as they were there.
     """
-    cpus, gpus = int(need["CPU"]), int(need.get("GPU", 0))
+    need = {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}
     with connected(local_cpus(resources, cpus), resources.most * gpus) as ray:
         (job.folder / ERROR).unlink(missing_ok=True)
         attempts.forget_count(job.folder)

@@ -140,7 +140,8 @@ def train(planned: Planned, console: Console, in_process: bool = False) -> Train
             else:
                 from tunesmith.train.driver import run_on_ray
 
-                run_on_ray(job, planned.recipe.resources, planned.placement.need, look, follower.say)
+                resources, placement = planned.recipe.resources, planned.placement
+                run_on_ray(job, resources, placement.cpus, placement.gpus, look, follower.say)
     result = read_result(job.folder)
     if result is None and counting.stopped:
         raise TrainError(
