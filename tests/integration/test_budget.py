@@ -48,7 +48,7 @@ def test_a_budget_is_kept_to_a_report_and_the_run_goes_on_when_it_is_raised(proj
 
     over = train(project, "budget.max_usd=0.2")
     assert over.returncode == 2
-    assert "$0.00 are left of the budget of $0.20" in over.stderr
+    assert f"budget.max_usd: nothing is left of the budget of $0.20: ${first:.2f} are spent" in over.stderr
 
     again = train(project, f"budget.max_usd={first + 1.0}")
     assert again.returncode == 2

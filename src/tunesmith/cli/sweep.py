@@ -13,7 +13,7 @@ from tunesmith.cli.options import need_training_packages, recipe_arguments
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @recipe_arguments
-@click.option("--usd-per-hour", metavar="PRICE", help="What this machine costs; by default, its electricity.")
+@click.option("--usd-per-hour", metavar="PRICE", help="What this machine costs; by default, what the recipe says.")
 @click.option("--no-register", is_flag=True, help="Stop when the winner is known, without evaluating it.")
 def command(
     recipe: Path, overrides: tuple[str, ...], as_json: bool, usd_per_hour: str | None, no_register: bool

@@ -11,6 +11,7 @@ from tunesmith.errors import PlanError
 from tunesmith.plan.catalog import Catalog
 from tunesmith.plan.hardware import Machine
 from tunesmith.plan.money import Market
+from tunesmith.plan.price import machine_of, market_of, price_of
 from tunesmith.plan.prompt import PromptOrTune, weigh
 from tunesmith.plan.rows import find_rows
 from tunesmith.plan.search import (
@@ -41,7 +42,8 @@ KEPT = 20
 class Plan:
     """What `tunesmith plan` knows of a recipe.
 
-    `written` is the recipe as it stands, on the machine it names or the first that was asked for, else on this one.
+    `written` is the recipe as it stands, on the first machine that was asked for, else on the one that it names itself,
+    else on this one.
     `ranked` are the best options of its method, `methods` the best of each method; `remedies` what makes it fit.
     """
 
@@ -111,7 +113,12 @@ def plan_recipe(
     rows = find_rows(loaded, home, examples, tokens_per_example)
     judge = Judge(sizes.shape, rows.workload, load_efficiency(home.folder))
     chosen = [catalog.machine(key) for key in machines]
-    written = plan_written(recipe, judge, chosen[0] if chosen else catalog.here, market)
+    if chosen:
+        written = plan_written(recipe, judge, chosen[0], market)
+    else:
+        price_of(recipe.resources, catalog)  # a machine without a price in the recipe's market is told of
+        named = machine_of(recipe.resources, catalog)
+        written = plan_written(recipe, judge, named, market or market_of(recipe.resources))
     markets = (market,) if market else MARKETS
     found = search(recipe, judge, chosen or [catalog.here, *catalog.machines], markets)
     own = [one for one in found.options if one.settings.method == recipe.method.type]

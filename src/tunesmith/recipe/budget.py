@@ -15,6 +15,3 @@ class BudgetSection(Section):
 
     max_hours: float | None = Field(None, gt=0)
     """Hours that it may hold its machines in all."""
-
-    confirm_above_usd: float = Field(10.0, ge=0)
-    """Above so many dollars by the plan, `tunesmith train` asks before anything is spent (`--yes` answers)."""

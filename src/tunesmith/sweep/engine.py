@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.errors import TrainError
 from tunesmith.plan.catalog import load_catalog
 from tunesmith.plan.money import usd
+from tunesmith.plan.price import price_of
 from tunesmith.plan.sizes import find_sizes
 from tunesmith.plan.time import load_efficiency
 from tunesmith.recipe.dump import content, dump_recipe
@@ -23,6 +22,7 @@ from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.recipe.load import LoadedRecipe
 from tunesmith.recipe.schema import Recipe
 from tunesmith.store.durable import write_whole
+from tunesmith.store.lock import only_one
 from tunesmith.sweep.check import check_space
 from tunesmith.sweep.conductor import Conductor
 from tunesmith.sweep.costs import Costs
@@ -71,8 +71,8 @@ def run_sweep(
 ) -> SweepResult:
     """Run a recipe's sweep, or go on with it where it was broken off.
 
-    `usd_per_hour` is the price of this machine, by default that of its electricity. Raises TunesmithError for what the
-    user can mend; TrainError when no trial came to its end within the budget.
+    `usd_per_hour` is the price of this machine, by default what the recipe's `resources` say. Raises TunesmithError for
+    what the user can mend; TrainError when no trial came to its end within the budget.
     """
     began = time.perf_counter()
     section = loaded.recipe.sweep
@@ -89,7 +89,7 @@ def run_sweep(
     trials = Trials(loaded, space, home, console)
     folder = home.folder / "sweeps" / f"{loaded.recipe.name}-{fingerprint(loaded.recipe)[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder):
+    with only_one(folder, "sweep"):
         conductor = Conductor(section, Record(folder), trials.costs(usd_per_hour), trials.run_folder)
         _run(conductor, trials, folder, console)
         winner = conductor.winner()
@@ -150,7 +150,9 @@ class Trials:
         held = placement.workers * placement.cpus / machine.cpus
         if placement.gpus and machine.num_accelerators:
             held = placement.workers * placement.gpus / machine.num_accelerators
-        price = machine.prices[0].usd_per_hour if usd_per_hour is None else usd_per_hour
+        price = usd_per_hour
+        if price is None:
+            price = price_of(self.loaded.recipe.resources, load_catalog()).usd_per_hour
         shape, efficiency = find_sizes(self.loaded).shape, load_efficiency(self.home.folder)
         return Costs(self.values, self.space, shape, manifest, efficiency, machine, price, min(1.0, held))
 
@@ -204,20 +206,3 @@ def _drop_what_lost(conductor: Conductor, winner: Trial) -> None:
         for path in (Path(trial.run_folder) / "checkpoints").glob("step-*"):
             if path.name.removeprefix("step-").lstrip("0") != kept:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise TrainError(
-            "this sweep is going on in another process", where=str(folder), fix="wait for it, or stop it first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -6,44 +6,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
-from tunesmith.errors import PlanError
 from tunesmith.plan.catalog import load_catalog
 from tunesmith.plan.ledger import Ledger, Limit, Meter
 from tunesmith.plan.money import Price, usd
+from tunesmith.plan.price import price_of
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.schema import Recipe
 from tunesmith.train.job import STOP, TrainJob
 from tunesmith.train.sinks import METRICS
 
 
-def price_of(resources: ResourcesSection) -> Price:
-    """What one machine of a run costs: what the recipe says, else the catalog's price, else this machine's electricity.
-
-    Raises PlanError for a machine that is not in the catalog, or is not offered in that market.
-    """
-    if resources.usd_per_hour is not None:
-        market = resources.market if resources.machine else "owned"
-        today = datetime.now(UTC).date()
-        return Price(Decimal(str(resources.usd_per_hour)), market, today, "the recipe, resources.usd_per_hour")
-    machine = load_catalog().machine(resources.machine or "here")
-    price = machine.price(resources.market if resources.machine else "owned")
-    if price is None:
-        offered = ", ".join(one.market for one in machine.prices) or "none"
-        raise PlanError(
-            f"{machine.key} has no {resources.market} price (known: {offered})",
-            where="resources.market",
-            fix="choose another market, or name the price in resources.usd_per_hour",
-        )
-    return price
-
-
 def fixed_price(resources: ResourcesSection, ledger: Ledger, tell: Callable[[str], None]) -> Price:
     """The price of a run from this start on; tells when an earlier start had another one."""
-    price, last = price_of(resources), ledger.last
+    price, last = price_of(resources, load_catalog()), ledger.last
     if last is None:
         tell(f"cost: {usd(price.usd_per_hour)} an hour for each machine ({price.market}, {price.date}, {price.source})")
     elif replace(price, date=last.price.date) != last.price:

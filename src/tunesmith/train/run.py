@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from tunesmith.errors import TrainError
 from tunesmith.plan import rules
 from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.store.durable import write_whole
+from tunesmith.store.lock import only_one
 from tunesmith.train import attempts, refuse
 from tunesmith.train.cost import purse
 from tunesmith.train.follow import Follower
@@ -126,7 +126,7 @@ def train(planned: Planned, console: Console, in_process: bool = False) -> Train
         console.print(f"already trained: {planned.run_id}", markup=False, highlight=False, soft_wrap=True)
         return result
     job.folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(job.folder):
+    with only_one(job.folder, "run"):
         write_whole(job.folder / "recipe.json", json.dumps(job.recipe, indent=2).encode())
         follower = Follower(job, console)
         with purse(job, planned.recipe, planned.placement.need, follower.say) as counting, follower:
@@ -203,20 +203,3 @@ def _settings_hash(recipe: Recipe) -> str:
     """Of what decides the trained weights besides model and data. Resources and trackers do not."""
     parts = [fingerprint(recipe.method), fingerprint(recipe.train), recipe.model.dtype, recipe.name]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise TrainError(
-            "this run is going on in another process", where=str(folder), fix="wait for it, or stop it first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -29,26 +29,12 @@ class Limit:
             return f"{hours:.2f} of the budget's {self.max_hours:g} hours are over"
         return None
 
-    def check(self, ledger: Ledger, least_usd: Decimal = Decimal(0), least_hours: float = 0.0) -> None:
-        """Refuse a start for which too little is left: nothing, or less than gets it to its first evaluation.
-
-        Raises PlanError.
-        """
-        left = None if self.max_usd is None else self.max_usd - ledger.usd
-        if left is not None and (left <= 0 or left < least_usd):
-            raise PlanError(
-                f"{usd(max(left, Decimal(0)))} are left of the budget of {usd(self.max_usd or left)}"
-                + (f", and the first evaluation is {usd(least_usd)} away" if left > 0 else ""),
-                where="budget.max_usd",
-                fix=f"raise it to {usd(ledger.usd + least_usd)} or more"
-                if left > 0
-                else "raise it: the run goes on from its last checkpoint",
-            )
-        hours = None if self.max_hours is None else self.max_hours - ledger.hours
-        if hours is not None and (hours <= 0 or hours < least_hours):
-            raise PlanError(
-                f"{max(hours, 0):.2f} hours are left of the budget of {self.max_hours:g}"
-                + (f", and the first evaluation is {least_hours:.2f} hours away" if hours > 0 else ""),
-                where="budget.max_hours",
-                fix="raise it: the run goes on from its last checkpoint" if hours <= 0 else "raise it",
-            )
+    def check(self, ledger: Ledger) -> None:
+        """Refuse a start for which nothing is left. Raises PlanError."""
+        fix = "raise it: the run goes on from its last checkpoint"
+        if self.max_usd is not None and ledger.usd >= self.max_usd:
+            what = f"nothing is left of the budget of {usd(self.max_usd)}: {usd(ledger.usd)} are spent"
+            raise PlanError(what, where="budget.max_usd", fix=fix)
+        if self.max_hours is not None and ledger.hours >= self.max_hours:
+            what = f"nothing is left of the budget of {self.max_hours:g} hours: {ledger.hours:.2f} are over"
+            raise PlanError(what, where="budget.max_hours", fix=fix)

@@ -131,15 +131,17 @@ def test_a_run_stops_while_there_is_money_for_its_checkpoint(
     assert limit.reached(Decimal("0.6"), 1.5, Decimal(360), reserve) == reached
 
 
-def test_a_start_without_enough_left_is_refused(tmp_path: Path) -> None:
+def test_a_start_with_nothing_left_is_refused(tmp_path: Path) -> None:
     clock = Clock()
     with Meter(tmp_path, PRICE, clock=clock):
         clock.now += 1000
-    ledger, limit = Ledger.read(tmp_path), Limit(BudgetSection(max_usd=1.0))
-    with pytest.raises(PlanError, match=r"\$0.00 are left of the budget of \$1.00") as caught:
-        limit.check(ledger)
+    ledger = Ledger.read(tmp_path)
+    Limit(BudgetSection(max_usd=1.1, max_hours=0.3)).check(ledger)
+    with pytest.raises(PlanError) as caught:
+        Limit(BudgetSection(max_usd=1.0)).check(ledger)
     assert caught.value.where == "budget.max_usd"
-    limit = Limit(BudgetSection(max_usd=1.5))
-    limit.check(ledger)
-    with pytest.raises(PlanError, match=r"\$0.50 are left .* first evaluation is \$0.60 away"):
-        limit.check(ledger, least_usd=Decimal("0.6"))
+    assert caught.value.what == "nothing is left of the budget of $1.00: $1.00 are spent"
+    with pytest.raises(PlanError) as caught:
+        Limit(BudgetSection(max_hours=0.25)).check(ledger)
+    assert caught.value.where == "budget.max_hours"
+    assert caught.value.what == "nothing is left of the budget of 0.25 hours: 0.28 are over"
