@@ -8,8 +8,8 @@ from tunesmith.plan.memory.setting import Setting
 from tunesmith.plan.memory.term import Term
 
 CPU_PROCESS = 620 << 20
-"""Resident bytes of a Ray worker that has loaded torch, transformers and PEFT, CPU builds: rounded up from 470 MiB seen.
-DeepSpeed adds its own."""
+"""Resident bytes of a Ray worker that has loaded torch, transformers and PEFT, CPU builds: rounded up from 470 MiB that
+were seen. DeepSpeed adds its own."""
 
 DEEPSPEED = 110 << 20
 """Resident bytes of importing DeepSpeed; an assumption."""
