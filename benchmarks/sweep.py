@@ -40,7 +40,7 @@ RECIPE: dict[str, Any] = {
     "model": {"source": "smollm2-135m-instruct"},
     "data": {"train": "train.jsonl", "validation": "validation.jsonl", "audit": {"fail_on": ["malformed"]}},
     "method": {"type": "lora"},
-    "train": {"sequence_length": 128, "packing": False, "batch_size": 8, "eval_every": 5},
+    "train": {"sequence_length": 128, "packing": False, "batch_size": 8, "eval_every": 3},
 }
 SETTINGS = {
     "grid": {"searcher": {"type": "grid"}, "scheduler": {"type": "none"}},
@@ -62,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tunesmith-sweep-") as scratch:
         start = (given.keep or Path(scratch)).resolve()
         start.mkdir(parents=True, exist_ok=True)
-        write_rows(start, 40 if given.quick else 400, 16 if given.quick else 48)
+        write_rows(start, 40 if given.quick else 160, 16 if given.quick else 24)
         seeds = range(1 if given.quick else given.seeds)
         if given.only:
             for seed in seeds:
@@ -73,8 +73,17 @@ def main() -> None:
 
 def compare(start: Path, seeds: range) -> None:
     """Run both for each seed."""
-    print("\n| seed | grid: best loss | $ | cost-aware: best loss | $ | loss ratio | $ ratio | past its budget, reports |")
-    print("|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    heads = (
+        "seed",
+        "grid: best loss",
+        "$",
+        "cost-aware: best loss",
+        "$",
+        "loss ratio",
+        "$ ratio",
+        "past budget, reports",
+    )
+    print(f"\n| {' | '.join(heads)} |\n{'|--:' * len(heads)}|", flush=True)
     losses, dollars, overshoots, starts = [], [], [], []
     for seed in seeds:
         grid = sweep(start, "grid", seed, 100.0)
@@ -84,11 +93,10 @@ def compare(start: Path, seeds: range) -> None:
         dollars.append(float(ours["spent_usd"]) / float(grid["spent_usd"]))
         overshoots.append(max(0.0, float(ours["spent_usd"]) - third) / ours["interval"])
         starts += grid["starts"]
-        print(
-            f"| {seed} | {grid['winner']['loss']:.4f} | {float(grid['spent_usd']):.4f} | {ours['winner']['loss']:.4f} | "
-            f"{float(ours['spent_usd']):.4f} | {losses[-1]:.3f} | {dollars[-1]:.3f} | {overshoots[-1]:.2f} |",
-            flush=True,
-        )
+        figures = [f"{float(done[of]):.4f}" for done, of in ((grid["winner"], "loss"), (grid, "spent_usd"))]
+        figures += [f"{float(done[of]):.4f}" for done, of in ((ours["winner"], "loss"), (ours, "spent_usd"))]
+        figures += [f"{losses[-1]:.3f}", f"{dollars[-1]:.3f}", f"{overshoots[-1]:.2f}"]
+        print(f"| {seed} | {' | '.join(figures)} |", flush=True)
         for name, done in (("grid", grid), ("cost-aware", ours)):
             print(f"  - {name}: {done['seconds']:.0f} s, best {done['winner']['config']}; {ends(done)}", flush=True)
     told = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import click
 
@@ -65,6 +66,10 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a gate failed, 2 a mistake the user can mend."""
     from tunesmith.errors import TunesmithError
 
+    if "--json" in sys.argv:
+        from tunesmith.cli.output import keep_stdout_for_json
+
+        keep_stdout_for_json()
     try:
         cli.main(standalone_mode=True)
     except TunesmithError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from tunesmith.cli.output import print_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,7 +81,7 @@ def _answer_once(conversation: Any, prompt: str, as_json: bool) -> None:
         reply = conversation.ask(prompt, lambda piece: None)
         base = conversation.tuned.base
         named = {"reference": conversation.tuned.name, "base_model": base.source, "base_revision": base.revision}
-        click.echo(json.dumps({**named, **reply.to_json()}, indent=2))
+        print_json({**named, **reply.to_json()})
         return
     reply = conversation.ask(prompt, lambda piece: click.echo(visible(piece), nl=False))
     click.echo()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunesmith.cli.options import need_training_packages, recipe_arguments
+from tunesmith.cli.output import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,7 @@ def prepare(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     dataset, _ = _prepared(recipe, overrides)
     if as_json:
-        click.echo(json.dumps({**dataset.manifest, "folder": str(dataset.folder)}, indent=2))
+        print_json({**dataset.manifest, "folder": str(dataset.folder)})
         return
     from tunesmith.cli.data_tables import parts_table, remarks
 
@@ -136,7 +136,7 @@ def show(recipe: Path, overrides: tuple[str, ...], as_json: bool, part: str, num
         raise DataError(f"{part} has {there} packed rows", where="--start", fix=f"give a number below {max(there, 1)}")
     rows = shown_rows(dataset, found.tokenizer, part, range(start, min(start + num_rows, there)))
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        print_json([asdict(row) for row in rows])
         return
     from tunesmith.cli.data_tables import row_text
 

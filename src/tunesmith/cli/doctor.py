@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+
+from tunesmith.cli.output import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,7 @@ def command(as_json: bool, models: bool) -> None:
 
     checkup = check_up()
     if as_json:
-        click.echo(json.dumps(checkup.as_dict()))
+        print_json(checkup.as_dict(), None)
     else:
         _print(checkup)
     if problems := checkup.problems:
@@ -47,7 +48,7 @@ def _list_models(as_json: bool) -> None:
     from tunesmith.models.short_names import SHORT_NAMES
 
     if as_json:
-        click.echo(json.dumps({name: asdict(model) for name, model in SHORT_NAMES.items()}))
+        print_json({name: asdict(model) for name, model in SHORT_NAMES.items()}, None)
         return
     rows = [("NAME", "PARAMETERS", "LICENCE", "WHERE THE WEIGHTS ARE")]
     for name, model in SHORT_NAMES.items():

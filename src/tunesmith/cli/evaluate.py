@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tunesmith.cli.options import need_training_packages, recipe_arguments
+from tunesmith.cli.output import answer
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +44,7 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         )
     report, folder = evaluate_run(planned, result, home, console)
     if as_json:
-        click.echo(report.to_json().decode())
+        answer(report.to_json().decode())
     else:
         Console().print(render_terminal(report))
         click.echo(f"report: {folder / 'report.html'}")

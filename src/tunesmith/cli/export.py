@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from tunesmith.cli.output import print_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +42,7 @@ def command(reference: str, target: Path, dtype: str, model: str | None, as_json
         tuned = find_tuned(reference, find_home(), Path.cwd(), model)
         done = export(tuned, target, Path.cwd(), dtype)
     if as_json:
-        click.echo(json.dumps(done.to_json(), indent=2))
+        print_json(done.to_json())
         return
     click.echo(f"{done.folder}: {done.reference} in {done.dtype}, {done.weight_bytes:,} bytes of weights")
     click.echo(

@@ -1,10 +1,40 @@
-"""Write what a command makes into the file the user named."""
+"""Write what a command makes: into the file the user named, or as JSON on standard output alone."""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from pathlib import Path
+from typing import Any, TextIO
+
+import click
 
 from tunesmith.errors import TunesmithError
+
+_answers: list[TextIO] = []
+
+
+def keep_stdout_for_json() -> None:
+    """From now on only `answer` writes to standard output; what libraries print there, C++ ones too, goes to stderr."""
+    sys.stdout.flush()
+    _answers[:] = [os.fdopen(os.dup(1), "w", encoding="utf-8")]
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """What `--json` prints."""
+    answer(json.dumps(value, indent=indent))
+
+
+def answer(text: str) -> None:
+    """Write a line, or lines, of JSON that are ready."""
+    if not _answers:
+        click.echo(text)
+        return
+    _answers[0].write(text + "\n")
+    _answers[0].flush()
 
 
 def check_output(path: Path, *, force: bool = True) -> None:

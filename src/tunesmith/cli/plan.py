@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tunesmith.cli.options import need_training_packages, recipe_arguments
+from tunesmith.cli.output import print_json
 
 if TYPE_CHECKING:
     from tunesmith.plan.money import Market
@@ -79,7 +79,7 @@ def command(
         loaded, home, load_catalog(hardware, live), machines, market, by, deadline, examples, tokens_per_example
     )
     if as_json:
-        click.echo(json.dumps(plan.to_json(), indent=2))
+        print_json(plan.to_json())
     else:
         _print(plan, top, refused)
     if not plan.ranked:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tunesmith.cli.output import print_json
+
 if TYPE_CHECKING:
     from tunesmith.recipe.dump import Line
     from tunesmith.recipe.load import LoadedRecipe
@@ -53,7 +55,7 @@ def show(recipe: Path, overrides: tuple[str, ...], as_json: bool, changed: bool)
     if as_json:
         origins = {line.field: loaded.origins[line.field] for line in lines if line.field}
         values = content(loaded.recipe, defaults=not changed)
-        click.echo(json.dumps(_summary(loaded) | {"recipe": values, "origins": origins}))
+        print_json(_summary(loaded) | {"recipe": values, "origins": origins}, None)
         return
     _print_with_origins(loaded, lines)
 
@@ -77,12 +79,11 @@ def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     except RecipeMistakes as error:
         if not as_json:
             raise
-        click.echo(
-            json.dumps({"path": str(recipe), "valid": False, "mistakes": [one.as_dict() for one in error.mistakes]})
-        )
+        mistakes = [one.as_dict() for one in error.mistakes]
+        print_json({"path": str(recipe), "valid": False, "mistakes": mistakes}, None)
         raise SystemExit(error.exit_code) from None
     if as_json:
-        click.echo(json.dumps(_summary(loaded) | {"valid": True, "mistakes": []}))
+        print_json(_summary(loaded) | {"valid": True, "mistakes": []}, None)
         return
     num_given = sum(origin != "default" for origin in loaded.origins.values())
     click.echo(f"{recipe} is a valid recipe for '{loaded.recipe.name}': {num_given} values given, the rest by default")

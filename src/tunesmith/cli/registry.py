@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tunesmith.cli.output import print_json
+
 if TYPE_CHECKING:
     from tunesmith.registry.registry import Registry
 
@@ -56,7 +58,7 @@ def list_(name: str | None, as_json: bool) -> None:
     for alias in registry.aliases(name):
         pointing.setdefault(f"{alias.name}@{alias.number}", []).append(alias.alias)
     if as_json:
-        _print_json([{**version.to_json(), "aliases": pointing.get(version.reference, [])} for version in versions])
+        print_json([{**version.to_json(), "aliases": pointing.get(version.reference, [])} for version in versions])
         return
     _print_table(
         ("version", "aliases", "verdict", "kind", "base model", "created (UTC)", "by"),
@@ -90,7 +92,7 @@ def show(version: str, as_json: bool) -> None:
     aliases = [alias.alias for alias in registry.aliases(found.name) if alias.number == found.number]
     fields = {**found.to_json(), "aliases": aliases}
     if as_json:
-        _print_json(fields)
+        print_json(fields)
         return
     long = ("recipe", "report")
     rows = [(key.replace("_", " "), _one_line(value)) for key, value in fields.items() if key not in long]
@@ -120,7 +122,7 @@ def alias(
     expected = {} if expect is None else {"expected": None if expect == "none" else _number(name, expect)}
     moved = _open().move_alias(name, alias, number, who or _user(), why, force=force, **expected)
     if as_json:
-        _print_json(moved.to_json())
+        print_json(moved.to_json())
         return
     before = "set for the first time" if moved.from_number is None else f"was {name}@{moved.from_number}"
     click.echo(f"{name}@{alias} -> {name}@{moved.to_number} ({before})")
@@ -141,7 +143,7 @@ def history(name: str, alias: str, as_json: bool) -> None:
     """
     moves = _open().history(name, alias)
     if as_json:
-        _print_json([move.to_json() for move in moves])
+        print_json([move.to_json() for move in moves])
         return
     _print_table(
         ("when (UTC)", "from", "to", "who", "why"),
@@ -173,7 +175,7 @@ def verify(version: str, as_json: bool) -> None:
     manifest = registry.verify(found)
     if as_json:
         files = [{"name": file.name, "size": file.size, "sha256": file.sha256} for file in manifest.files]
-        _print_json({"reference": found.reference, "content_hash": found.content_hash, "files": files})
+        print_json({"reference": found.reference, "content_hash": found.content_hash, "files": files})
         return
     click.echo(f"{found.reference}: {len(manifest.files)} files, {manifest.num_bytes:,} bytes, all as registered")
 
@@ -206,10 +208,6 @@ def _one_line(value: Any) -> str:
     if value is None or value == []:
         return "-"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
 
 
 def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from tunesmith.cli.options import need_training_packages, recipe_arguments, run_options
+from tunesmith.cli.output import print_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,11 +38,11 @@ def command(recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bo
 
     console, home = Console(stderr=True), find_home()
     if dry_run:
-        click.echo(json.dumps(ahead.dry_run(loaded, home, console), indent=2))
+        print_json(ahead.dry_run(loaded, home, console))
         return
     outcome = run_recipe(loaded, home, console, in_process)
     if as_json:
-        click.echo(json.dumps(outcome.to_json(), indent=2))
+        print_json(outcome.to_json())
     else:
         Console().print(render_terminal(outcome.report))
         click.echo(f"report: {outcome.folder / 'report.html'}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
 
 from tunesmith.cli.options import need_training_packages, recipe_arguments
+from tunesmith.cli.output import print_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,9 +42,10 @@ def command(
 
     done = run_sweep(loaded, find_home(), Console(stderr=True), price, register=not no_register)
     if as_json:
-        click.echo(json.dumps(done.to_json(), indent=2))
+        print_json(done.to_json())
     else:
         click.echo(f"best: {done.winner.name}, its recipe: {done.recipe_file}")
+        click.echo(f"loss against dollars: {done.page}")
         click.echo(f"{len(done.trials)} trials cost {usd(done.spent)} of {usd(done.budget)}")
         if done.outcome:
             click.echo(f"registered: {done.outcome.version.reference} ({done.outcome.version.verdict})")

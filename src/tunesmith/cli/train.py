@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from tunesmith.cli.options import need_training_packages, recipe_arguments, run_options
+from tunesmith.cli.output import print_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,12 +46,12 @@ def command(
 
         made = ahead.explain_run(loaded, find_home())
         if as_json:
-            click.echo(json.dumps(made.to_json(), indent=2))
+            print_json(made.to_json())
         else:
             Console().print(explain_table(made.to_json()))
         return
     if dry_run:
-        click.echo(json.dumps(ahead.dry_run(loaded, find_home(), console), indent=2))
+        print_json(ahead.dry_run(loaded, find_home(), console))
         return
     from tunesmith.plan.ledger import Ledger
     from tunesmith.plan.money import usd
@@ -61,7 +61,7 @@ def command(
     spent = Ledger.read(planned.job.folder).usd
     if as_json:
         told = {**asdict(result), "cost_usd": float(spent), planned.job.artefact.name: str(planned.artefact)}
-        click.echo(json.dumps(told, indent=2))
+        print_json(told)
         return
     rate = result.tokens / result.seconds if result.seconds else 0.0
     loss = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -25,7 +26,7 @@ class Costs(Protocol):
 
     def whole(self, config: Config) -> Decimal: ...
 
-    def learn(self, config: Config, usd: Decimal) -> None: ...
+    def learn(self, config: Config, usd: Decimal, share: float) -> None: ...
 
 
 class Conductor:
@@ -46,7 +47,8 @@ class Conductor:
         self.purse = Purse(section.budget)
         self.searcher = searcher_of(section)
         self.since: dict[str, tuple[float, Decimal]] = {}
-        self.scheduler = scheduler_of(section.scheduler, Decimal(1))
+        self.to_end: set[str] = set()
+        self.scheduler = scheduler_of(section.scheduler, Decimal(1), self._expected)
         self._remember()
 
     @property
@@ -60,14 +62,20 @@ class Conductor:
         return bool(self.since)
 
     def next(self) -> Trial | None:
-        """The next trial, begun; None when nothing is left to try that fits, for now or at all (see `running`)."""
+        """The next trial, begun; None when nothing is left that fits and is worth it, for now or at all.
+
+        Those broken off go first, then those that rest but are now among the best of their rung, then new ones, and
+        when there are none that fit, the resting ones that may still become the best (see `running`).
+        """
         if self.purse.is_empty:
             return None
-        trial = self._unfinished() or self._new()
+        trial = self._unfinished() or self._promoted() or self._new() or self._last_call()
         if trial is None:
             return None
-        self.purse.set_aside_for(trial.name, max(self.costs.whole(trial.config), trial.usd))
+        if trial.status == "early":
+            self.searcher.again(trial.name)
         self.record.started(trial.name)
+        self._set_aside(trial, self.costs.whole(trial.config))
         self.since[trial.name] = (self.clock(), trial.usd)
         return trial
 
@@ -78,17 +86,18 @@ class Conductor:
         self.purse.pay(name, usd)
         self.searcher.tell(name, loss, usd, share, ended=False)
         if share > 0:
-            self.purse.set_aside_for(name, usd / Decimal(str(share)))
+            self.costs.learn(trial.config, usd, share)
         self._rebase()
         decision = self.scheduler.decide(trial.name, usd, loss)
+        self._set_aside(trial, usd / Decimal(str(share)) if share > 0 else self.costs.whole(trial.config))
         if share >= 1:
             return None
         if self.purse.is_empty:
             return "out-of-money"
-        return "early" if decision == "stop" else None
+        return "early" if decision == "stop" and name not in self.to_end else None
 
     def end(self, name: str, status: Status, problem: str | None = None) -> None:
-        """A trial has left the machine, for good."""
+        """A trial has left the machine."""
         usd = self.usd(name)
         self.since.pop(name, None)
         self.record.ended(name, status, usd, problem)
@@ -112,19 +121,82 @@ class Conductor:
         waiting = (t for t in self.record.trials.values() if t.status == "waiting" and t.name not in self.since)
         return next(waiting, None)
 
+    def _promoted(self) -> Trial | None:
+        resting = [trial.name for trial in self._resting()]
+        best = self._hope()
+        for name in self.scheduler.resumable(resting):
+            trial = self.record.trials[name]
+            reserve = Decimal(0) if trial is best else self._to_finish(best)
+            if self._to_next_stop(trial) + reserve <= self.purse.left:
+                return trial
+        return None
+
     def _new(self) -> Trial | None:
+        """A configuration not tried yet: it must fit as a whole, and what the best so far needs beside its start."""
         name = f"trial-{len(self.record.trials) + 1:03d}"
+        first = self.scheduler.next_stop(name)
+        hope = self._hope()
+        if hope and math.isfinite(first) and Decimal(str(first)) + self._to_finish(hope) > self.purse.left:
+            return None
         config = self.searcher.suggest(name, self.purse.left, self.costs.whole)
         if config is None:
             return None
-        return self.record.chosen(name, config, self.folder_of(config), self.costs.whole(config))
+        trial = self.record.chosen(name, config, self.folder_of(config), self.costs.whole(config))
+        self._rebase()
+        return trial
+
+    def _last_call(self) -> Trial | None:
+        """Of those that rest, the one expected to end best, if it may be better than what there is."""
+        winner = self.winner()
+        for trial in sorted(self._resting(), key=lambda trial: self._expected(trial.name, _loss(trial))):
+            if self._to_finish(trial) > self.purse.left:
+                continue
+            known = self.searcher.outlook.final(self.searcher.tried, trial.name)
+            mean, deviation = known or (_loss(trial), 0.0)
+            if winner is None or mean - deviation < _loss(winner):
+                self.to_end.add(trial.name)
+                return trial
+        return None
+
+    def _resting(self) -> list[Trial]:
+        """Trials that were stopped and may be called again, in the order they were chosen."""
+        if not self.scheduler.rests:
+            return []
+        stopped = (trial for trial in self.record.trials.values() if trial.status == "early")
+        return [trial for trial in stopped if trial.name not in self.since and math.isfinite(_loss(trial))]
+
+    def _hope(self) -> Trial | None:
+        """The trial expected to end best; None while none has reported."""
+        known = [trial for trial in self.record.trials.values() if trial.best and trial.status != "broken"]
+        return min(known, key=lambda trial: self._expected(trial.name, _loss(trial)), default=None)
+
+    def _expected(self, name: str, loss: float) -> float:
+        """The loss that a trial is expected to end with; what was seen while nothing better is known."""
+        known = self.searcher.outlook.final(self.searcher.tried, name)
+        return known[0] if known else loss
+
+    def _to_finish(self, trial: Trial | None) -> Decimal:
+        """Dollars a trial needs until its end, beside what is set aside for it."""
+        if trial is None or trial.status not in ("early", "waiting"):
+            return Decimal(0)
+        covered = max(trial.usd, self.purse.expected_of.get(trial.name, Decimal(0)))
+        return max(self.costs.whole(trial.config) - covered, Decimal(0))
+
+    def _to_next_stop(self, trial: Trial) -> Decimal:
+        stop = min(self.scheduler.next_stop(trial.name), float(self.costs.whole(trial.config)))
+        return max(Decimal(str(stop)) - trial.usd, Decimal(0))
+
+    def _set_aside(self, trial: Trial, whole: Decimal) -> None:
+        """Keep dollars for a trial until it is next compared, or until its end where that comes first."""
+        stop = math.inf if trial.name in self.to_end else self.scheduler.next_stop(trial.name)
+        self.purse.set_aside_for(trial.name, max(min(whole, Decimal(str(stop))), trial.usd))
 
     def _settle(self, trial: Trial) -> None:
         self.purse.settle(trial.name)
         last = trial.reports[-1] if trial.reports else None
         if trial.status == "whole":
             self.scheduler.ended(trial.name)
-            self.costs.learn(trial.config, trial.usd)
+            self.costs.learn(trial.config, trial.usd, 1.0)
         loss = last.loss if last and trial.status != "broken" else float("nan")
         self.searcher.tell(trial.name, loss, trial.usd, last.share if last else 0.0)
 
@@ -140,12 +212,15 @@ class Conductor:
         self.searcher.restore(state)
         self.searcher.tried = tried
         for trial in self.record.trials.values():
+            if trial.reports:
+                self.costs.learn(trial.config, trial.reports[-1].usd, trial.reports[-1].share)
+        self._rebase()
+        for trial in self.record.trials.values():
             self.purse.pay(trial.name, trial.usd)
             for report in trial.reports:
                 self.scheduler.decide(trial.name, report.usd, report.loss)
             if trial.status != "waiting":
                 self._settle(trial)
-        self._rebase()
 
     def _rebase(self) -> None:
         """A typical trial costs what those tried so far are expected to cost, the middle one of them."""

@@ -14,6 +14,9 @@ from tunesmith.plan.time import Efficiency, forecast_time, workload_of
 from tunesmith.recipe.schema import Recipe
 from tunesmith.sweep.space import Config, Space, key
 
+LEAST_SHARE = 0.05
+"""Share of a training from which on its dollars say what the whole will cost: its start counts little by then."""
+
 
 class Costs:
     """Dollars of configurations on a machine of which one trial holds the `share`, at `usd_per_hour` for all of it.
@@ -36,16 +39,16 @@ class Costs:
         self.efficiency, self.machine = efficiency, machine
         self.usd_per_second = usd_per_hour * Decimal(str(share)) / SECONDS_PER_HOUR
         self.forecasts: dict[str, Decimal] = {}
-        self.ratios: list[Decimal] = []
+        self.ratios: dict[str, Decimal] = {}
 
     def whole(self, config: Config) -> Decimal:
         """Expected US dollars of a configuration trained to its end."""
-        return self._forecast(config) * (median(self.ratios) if self.ratios else Decimal(1))
+        return self._forecast(config) * (median(self.ratios.values()) if self.ratios else Decimal(1))
 
-    def learn(self, config: Config, usd: Decimal) -> None:
-        """A trial was trained to its end for so much."""
-        if forecast := self._forecast(config):
-            self.ratios.append(usd / forecast)
+    def learn(self, config: Config, usd: Decimal, share: float) -> None:
+        """A trial had cost so much when this share (0 to 1) of its training was done."""
+        if share >= LEAST_SHARE and (forecast := self._forecast(config)):
+            self.ratios[key(config)] = usd / Decimal(str(share)) / forecast
 
     def _forecast(self, config: Config) -> Decimal:
         name = key(config)

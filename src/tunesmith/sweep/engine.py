@@ -26,6 +26,8 @@ from tunesmith.store.lock import only_one
 from tunesmith.sweep.check import check_space
 from tunesmith.sweep.conductor import Conductor
 from tunesmith.sweep.costs import Costs
+from tunesmith.sweep.front import front_of, knee_of
+from tunesmith.sweep.page import write_page
 from tunesmith.sweep.record import Record, Trial
 from tunesmith.sweep.space import Config, Space, key
 from tunesmith.train.run import Planned, plan_run
@@ -41,12 +43,13 @@ WINNER = "winner.yaml"
 
 @dataclass(frozen=True)
 class SweepResult:
-    """How a sweep ended: all trials, the winner, its recipe's file, and what the run made of it."""
+    """How a sweep ended: all trials, the winner, its recipe's file, the page, and what the run made of it."""
 
     folder: Path
     trials: tuple[Trial, ...]
     winner: Trial
     recipe_file: Path
+    page: Path
     spent: Decimal
     budget: Decimal
     seconds: float
@@ -54,12 +57,17 @@ class SweepResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
+        front = front_of(self.trials)
+        knee = knee_of(front)
         return {
             "folder": str(self.folder),
             "spent_usd": str(self.spent),
             "max_usd": str(self.budget),
             "winner": self.winner.to_json(),
             "recipe": str(self.recipe_file),
+            "page": str(self.page),
+            "front": [trial.name for trial in front],
+            "knee": knee.name if knee else None,
             "trials": [trial.to_json() for trial in self.trials],
             "seconds": self.seconds,
             "run": self.outcome.to_json() if self.outcome else None,
@@ -102,10 +110,11 @@ def run_sweep(
         _drop_what_lost(conductor, winner)
         file = folder / WINNER
         write_whole(file, trials.winning_recipe(winner, conductor).encode())
+        kept = tuple(conductor.record.trials.values())
+        page = write_page(folder, loaded.recipe.name, kept, winner, conductor.spent, section.budget)
         outcome = trials.register(winner) if register else None
-    kept = tuple(conductor.record.trials.values())
     seconds = time.perf_counter() - began
-    return SweepResult(folder, kept, winner, file, conductor.spent, section.budget, seconds, outcome)
+    return SweepResult(folder, kept, winner, file, page, conductor.spent, section.budget, seconds, outcome)
 
 
 class Trials:

@@ -127,6 +127,7 @@ class Record:
         trial = self.trials[name]
         if line["event"] == "started":
             trial.starts += 1
+            trial.status, trial.problem = "waiting", None
         elif line["event"] == "reported":
             trial.reports = [earlier for earlier in trial.reports if earlier.step < line["step"]]
             trial.reports.append(Report(line["step"], line["loss"], Decimal(line["usd"]), line["share"]))

@@ -21,7 +21,7 @@ class Fixed:
     def whole(self, config: dict[str, Any]) -> Decimal:
         return Decimal(10)
 
-    def learn(self, config: dict[str, Any], usd: Decimal) -> None:
+    def learn(self, config: dict[str, Any], usd: Decimal, share: float) -> None:
         pass
 
 
@@ -95,13 +95,12 @@ def test_a_sweep_that_was_killed_goes_on_with_the_same_trials_money_and_choices(
     assert again.winner() is resumed
 
 
-def test_a_trial_worse_than_others_for_the_same_dollars_is_stopped(tmp_path: Path) -> None:
+def test_a_trial_rests_until_it_is_among_the_best_for_the_same_dollars(tmp_path: Path) -> None:
     clock = Clock()
     sweep = conductor(tmp_path, clock, 100, scheduler="asha")
-    for loss, expected in ((1.0, None), (2.0, "early")):
+    for number, loss in enumerate((3.0, 1.0, 2.0), 1):
         trial = sweep.next()
-        assert trial is not None
-        assert train(sweep, clock, trial.name, 10, 1.0, loss) == expected
-        if expected is None:
-            sweep.end(trial.name, "whole")
-    assert [trial.status for trial in sweep.record.trials.values()] == ["whole", "early"]
+        assert trial is not None and trial.name == f"trial-00{number}"
+        assert train(sweep, clock, trial.name, 10, 1.0, loss) == "early"
+    again = sweep.next()
+    assert again is not None and (again.name, again.starts, again.status) == ("trial-002", 2, "waiting")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 Decision = Literal["continue", "stop"]
+
+Outlook = Callable[[str, float], float]
+"""What a trial's loss is expected to be at its end, from its name and the loss it was seen with."""
 
 
 @dataclass
@@ -47,6 +51,9 @@ class Scheduler(ABC):
     trials had reached at other amounts is known from their curves.
     """
 
+    rests = False
+    """Whether a stopped trial may be called again."""
+
     def __init__(self, full_usd: Decimal) -> None:
         self.full_usd = float(full_usd)
         self.curves: dict[str, Curve] = {}
@@ -69,14 +76,13 @@ class Scheduler(ABC):
         """Correct what a typical trial costs."""
         self.full_usd = float(full_usd)
 
-    def state(self) -> dict[str, Any]:
-        """The curves, as plain JSON."""
-        return {"full_usd": self.full_usd, "curves": {name: asdict(curve) for name, curve in self.curves.items()}}
+    def next_stop(self, trial_id: str) -> float:
+        """US dollars of a trial at which it may be stopped for a long time; infinity where there is no such amount."""
+        return math.inf
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self.full_usd = state["full_usd"]
-        self.curves = {name: Curve(**curve) for name, curve in state["curves"].items()}
+    def resumable(self, resting: Iterable[str]) -> list[str]:
+        """Which of the trials that were stopped should go on after all, the first of them first."""
+        return []
 
     @abstractmethod
     def _decide(self, trial_id: str, before: float, usd: float) -> Decision: ...

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tunesmith.recipe.sweep import SweepSection
-from tunesmith.sweep.searchers.base import Forecast, Searcher, Tried
+from tunesmith.sweep.searchers.base import Forecast, Searcher
 from tunesmith.sweep.searchers.cost_aware import CostAwareSearcher
 from tunesmith.sweep.searchers.grid import GridSearcher
 from tunesmith.sweep.searchers.random import RandomSearcher
 from tunesmith.sweep.searchers.tpe import TpeSearcher
+from tunesmith.sweep.searchers.tried import Tried
 from tunesmith.sweep.space import Space
 
 SEARCHERS: dict[str, type[Searcher]] = {

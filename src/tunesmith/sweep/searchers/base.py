@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from decimal import Decimal
 from random import Random
 from typing import Any
 
+from tunesmith.sweep.searchers.outlook import Outlook
+from tunesmith.sweep.searchers.tried import Tried
 from tunesmith.sweep.space import Config, Space, key
 
 Forecast = Callable[[Config], Decimal]
@@ -19,28 +21,6 @@ MAX_DRAWS = 200
 """As many configurations are drawn before a searcher says that there is nothing left that fits."""
 
 
-@dataclass
-class Tried:
-    """A configuration and its reports: validation loss, US dollars so far, share of the whole training so far.
-
-    `rises` counts what was reported last; `ended` is set when no more will come. A trial that broke has no report.
-    """
-
-    config: Config
-    reports: list[tuple[float, float, float]] = field(default_factory=list)
-    ended: bool = False
-
-    @property
-    def loss(self) -> float | None:
-        """The best of its finite losses: that checkpoint is kept."""
-        return min((loss for loss, _, _ in self.reports), default=None)
-
-    @property
-    def usd(self) -> float:
-        """What it has cost so far."""
-        return self.reports[-1][1] if self.reports else 0.0
-
-
 class Searcher(ABC):
     """Chooses configurations; never one that is expected to cost more than what is left."""
 
@@ -48,6 +28,7 @@ class Searcher(ABC):
         self.space = space
         self.trials = trials
         self.seed = seed
+        self.outlook = Outlook(space)
         self.tried: dict[str, Tried] = {}
 
     def suggest(self, trial_id: str, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
@@ -75,6 +56,10 @@ class Searcher(ABC):
         if math.isfinite(value):
             tried.reports.append((value, float(usd), fidelity))
         tried.ended = ended
+
+    def again(self, trial_id: str) -> None:
+        """A trial that had been stopped goes on."""
+        self.tried[trial_id].ended = False
 
     def state(self) -> dict[str, Any]:
         """Everything that was tried, as plain JSON: enough to go on with the same choices."""

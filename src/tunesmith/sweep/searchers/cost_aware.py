@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.sweep.encoding import Encoding
-from tunesmith.sweep.searchers.base import Forecast, Searcher, Tried
+from tunesmith.sweep.searchers.base import Forecast, Searcher
+from tunesmith.sweep.searchers.tried import Tried
 from tunesmith.sweep.space import Config, Space
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 400
 """As many draws of a space with ranges are compared."""
-
-LEAST_SHARE = 0.01
-"""Share of the training from which on losses are learnt from."""
 
 
 class CostAwareSearcher(Searcher):
@@ -33,7 +30,6 @@ class CostAwareSearcher(Searcher):
     def __init__(self, space: Space, trials: int, seed: int = 0, usd_weight: float = 0.0) -> None:
         super().__init__(space, trials, seed)
         self.usd_weight = usd_weight
-        self.encoding = Encoding(space)
         self.budget: Decimal | None = None
 
     def state(self) -> dict[str, Any]:
@@ -61,8 +57,10 @@ class CostAwareSearcher(Searcher):
         cheap = sorted(fitting, key=lambda pair: pair[1])[: max(1, math.ceil(len(fitting) / 2))]
         if not self.tried:
             return cheap[0][0]
-        points = [self.encoding.point(tried.config) for tried in self.tried.values()]
-        return max(cheap, key=lambda pair: min(math.dist(self.encoding.point(pair[0]), one) for one in points))[0]
+        points = [self.outlook.encoding.point(tried.config) for tried in self.tried.values()]
+        return max(cheap, key=lambda pair: min(math.dist(self.outlook.encoding.point(pair[0]), one) for one in points))[
+            0
+        ]
 
     def _best_value(self, fitting: Sequence[tuple[Config, float]], share_left: float) -> Config:
         import numpy as np
@@ -70,7 +68,7 @@ class CostAwareSearcher(Searcher):
 
         process = self._process()
         usd = np.array([cost for _, cost in fitting])
-        mean, deviation = process.at(self._ends([config for config, _ in fitting]))
+        mean, deviation = process.at(self.outlook.ends([config for config, _ in fitting]))
         mean = mean + self.usd_weight * usd
         gap = (self._incumbent(process) - mean) / deviation
         # In logarithms, so that candidates far from any hope are still told apart.
@@ -78,19 +76,10 @@ class CostAwareSearcher(Searcher):
         return fitting[int(np.argmax(improvement - share_left * np.log(np.maximum(usd, 1e-12))))][0]
 
     def _process(self) -> GaussianProcess:
-        """Learn from every report; a trial still running counts as if it would end as expected from what is known."""
-        import numpy as np
-
-        from tunesmith.sweep.searchers.gaussian import GaussianProcess
-
-        points, losses = [], []
-        for tried in self.tried.values():
-            for loss, _, share in tried.reports:
-                points.append([*self.encoding.point(tried.config), _gone(share)])
-                losses.append(loss)
-        process = GaussianProcess.fit(np.array(points), _tamed(np.array(losses)))
+        """Learn from all reports; a trial still running counts as if it would end as expected from what is known."""
+        process = self.outlook.process([tried for tried in self.tried.values() if tried.reports])
         running = [tried.config for tried in self.tried.values() if not tried.ended]
-        return process.with_believed(self._ends(running)) if running else process
+        return process.with_believed(self.outlook.ends(running)) if running else process
 
     def _incumbent(self, process: GaussianProcess) -> float:
         """The best that a whole trial reached; before there is one, the best that is expected of those begun."""
@@ -98,29 +87,11 @@ class CostAwareSearcher(Searcher):
         if whole:
             return min(_worth(tried, self.usd_weight) for tried in whole)
         begun = [tried.config for tried in self.tried.values() if tried.reports]
-        return float(process.at(self._ends(begun))[0].min())
-
-    def _ends(self, configs: Sequence[Config]) -> Array:
-        import numpy as np
-
-        return np.array([[*self.encoding.point(config), _gone(1.0)] for config in configs])
+        return float(process.at(self.outlook.ends(begun))[0].min())
 
 
 def _worth(tried: Tried, usd_weight: float) -> float:
     return (tried.loss or 0.0) + usd_weight * tried.usd
-
-
-def _gone(share: float) -> float:
-    """How far a training had gone, from 0 to 1 in the logarithm of its share: losses fall about evenly along it."""
-    return 1 - math.log(max(min(share, 1.0), LEAST_SHARE)) / math.log(LEAST_SHARE)
-
-
-def _tamed(losses: Array) -> Array:
-    """Bring losses of trials that ran away down to where they are merely bad."""
-    import numpy as np
-
-    low, middle = np.min(losses), np.median(losses)
-    return np.minimum(losses, middle + 2 * (middle - low) + 1e-9)
 
 
 def _log_improvement(gap: Array, norm: Any) -> Array:

@@ -35,8 +35,11 @@ class GaussianProcess:
     weights: Array
 
     @classmethod
-    def fit(cls, points: Array, losses: Array) -> GaussianProcess:
-        """Find the most likely lengths, amplitude, slope and noise under their priors. Points [n, d], losses [n]."""
+    def fit(cls, points: Array, losses: Array, before: Array | None = None) -> GaussianProcess:
+        """Find the most likely lengths, amplitude, slope and noise under their priors. Points [n, d], losses [n].
+
+        `before` are the parameters that were found for fewer points: it is looked near them alone.
+        """
         import numpy as np
         from scipy.optimize import minimize
 
@@ -46,6 +49,8 @@ class GaussianProcess:
         start = np.concatenate([np.full(num_lengths, np.log(LENGTH)), [0.0, 0.0, np.log(NOISE)]])
         rng = np.random.default_rng(0)
         starts = [start, *(start + rng.normal(0.0, 0.5, start.size) for _ in range(NUM_STARTS - 1))]
+        if before is not None:
+            starts = [before]
         bounds = [(-3.0, 3.0)] * num_lengths + [(-3.0, 2.0), (-4.0, 2.0), (-7.0, 0.0)]
         found = [minimize(_surprise, one, (points, standard), method="L-BFGS-B", bounds=bounds) for one in starts]
         best = min(found, key=lambda result: float(result.fun)).x

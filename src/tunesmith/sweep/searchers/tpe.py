@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.sweep.searchers.base import Forecast, Searcher, Tried
+from tunesmith.sweep.searchers.base import Forecast, Searcher
+from tunesmith.sweep.searchers.tried import Tried
 from tunesmith.sweep.space import Config, key
 
 if TYPE_CHECKING:

@@ -1,0 +1,72 @@
+"""Whole sweeps over made-up trainings: money, breadth, and going on after a kill."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from tests.unit.sweep.simulated import SECONDS, SPACE, START, Costs, losses, play, seconds, section
+from tunesmith.recipe.sweep import SweepSection
+from tunesmith.sweep.space import Space
+
+GRID = Space.from_section(SweepSection.model_validate({"space": SPACE, "max_usd": 1})).grid()
+THIRD = sum(map(seconds, GRID)) / 3
+SEEDS = range(6)
+
+
+@pytest.mark.parametrize("searcher", ["cost-aware", "random", "tpe", "grid"])
+@pytest.mark.parametrize("scheduler", ["asha", "median", "none"])
+def test_no_sweep_goes_past_its_budget_by_more_than_a_report(tmp_path: Path, searcher: str, scheduler: str) -> None:
+    if searcher == "tpe":
+        pytest.importorskip("optuna")
+    for wrong_by in (0.3, 3.0):
+        sweep = play(section(THIRD, searcher, scheduler, 0), tmp_path / str(wrong_by), 0, Costs(wrong_by))
+        assert sweep.spent <= Decimal(str(THIRD + SECONDS + START))
+        configs = [str(sorted(trial.config.items())) for trial in sweep.record.trials.values()]
+        assert len(set(configs)) == len(configs)
+        assert sweep.winner()
+
+
+def test_a_third_of_the_grid_s_dollars_finds_almost_its_best(tmp_path: Path) -> None:
+    ratios, blind, early = [], [], Counter[str]()
+    for seed in SEEDS:
+        best = min(min(losses(config, seed)) for config in GRID)
+        sweep = play(section(THIRD, "cost-aware", "asha", seed), tmp_path / f"{seed}", seed, Costs(2.0))
+        other = play(section(THIRD, "random", "none", seed), tmp_path / f"random-{seed}", seed, Costs(2.0))
+        for found, kept in ((sweep, ratios), (other, blind)):
+            winner = found.winner()
+            assert winner is not None and winner.best is not None
+            kept.append(winner.best.loss / best)
+        early.update(trial.status for trial in sweep.record.trials.values())
+    assert sum(ratio < 1.02 for ratio in ratios) >= len(SEEDS) - 1
+    assert mean(ratios) < mean(blind)
+    assert early["early"] > 3 * early["whole"]
+
+
+@pytest.mark.parametrize("die_at", [1, 5, 12, 20])
+def test_a_killed_sweep_goes_on_from_its_journal(tmp_path: Path, die_at: int) -> None:
+    given = section(THIRD, "cost-aware", "asha", 1)
+    dead = play(given, tmp_path, 1, Costs(), die_at)
+    before = {name: len(trial.reports) for name, trial in dead.record.trials.items()}
+    alive = play(given, tmp_path, 1, Costs())
+    for name, count in before.items():
+        steps = [report.step for report in alive.record.trials[name].reports]
+        assert len(steps) >= count and steps == sorted(set(steps))
+    assert not [trial for trial in alive.record.trials.values() if trial.status == "waiting"]
+    assert alive.winner()
+    assert alive.spent <= Decimal(str(THIRD + SECONDS + START))
+
+
+def test_dollars_that_are_left_go_to_the_resting_trials_that_may_still_win(tmp_path: Path) -> None:
+    space = {"train.learning_rate": {"choice": [1e-4, 3e-4, 1e-3]}}
+    sweep = play(section(500, "grid", "asha", 0, space=space, trials=3), tmp_path, 0, Costs())
+    ends = {trial.config["train.learning_rate"]: trial.status for trial in sweep.record.trials.values()}
+    assert sorted(ends) == [1e-4, 3e-4, 1e-3]
+    winner = sweep.winner()
+    assert winner is not None and winner.status == "whole"
+    best = min(space["train.learning_rate"]["choice"], key=lambda rate: min(losses({"train.learning_rate": rate}, 0)))
+    assert winner.config["train.learning_rate"] == best
