@@ -22,11 +22,34 @@ USD_PER_HOUR = 360.0
 
 def train(project: Path, *settings: str) -> subprocess.CompletedProcess[str]:
     given = (f"resources.usd_per_hour={USD_PER_HOUR}", "train.max_steps=4000", "train.epochs=4000", *settings)
-    command = [sys.executable, "-m", "tunesmith", "train", "recipe.yaml", "--in-process", "--json"]
+    command = [sys.executable, "-m", "tunesmith", "train", "recipe.yaml", "--in-process", "--json", "--yes"]
     overrides = [part for one in given for part in ("--set", one)]
     return subprocess.run(
         [*command, *overrides], cwd=project, env=environment(project), capture_output=True, text=True, timeout=300
     )
+
+
+def test_a_dear_run_and_one_whose_budget_ends_before_the_first_loss_do_not_start_unasked(project: Path) -> None:
+    command = [sys.executable, "-m", "tunesmith", "train", "recipe.yaml", "--in-process", "--set", "train.max_steps=2"]
+
+    def given(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *more], cwd=project, env=environment(project), capture_output=True, text=True, timeout=300
+        )
+
+    dear = given("--set", "resources.usd_per_hour=36000")
+    assert dear.returncode == 2
+    assert "error: budget.confirm_above_usd: the run is expected to cost $" in dear.stderr
+    assert "with --yes" in dear.stderr
+    poor = given("--set", "resources.usd_per_hour=36", "--set", "budget.max_usd=0.001")
+    assert poor.returncode == 2
+    assert "error: budget.max_usd: $0.001 do not last until the first validation loss" in poor.stderr
+    assert not list((project / "home" / "runs").glob("*/metrics.jsonl"))
+
+    agreed = given("--set", "resources.usd_per_hour=36000", "--yes")
+    assert agreed.returncode == 0, agreed.stderr
+    assert "warning: the run is expected to cost $" in agreed.stderr
+    assert "usd: planned " in agreed.stdout
 
 
 def test_a_budget_is_kept_to_a_report_and_the_run_goes_on_when_it_is_raised(project: Path) -> None:

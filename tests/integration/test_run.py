@@ -83,6 +83,14 @@ def test_a_run_ends_with_a_registered_version_and_is_not_done_twice(project: Pat
     listed = json.loads(tunesmith(project, "registry", "ls", "--json").stdout)
     assert "tiny@1" in json.dumps(listed)
 
+    assert "plan: " in first.stderr
+    figures = {one["name"]: (one["expected"], one["actual"]) for one in outcome["planned_and_actual"]}
+    assert set(figures) == {"worker_memory", "seconds", "usd"}
+    assert all(expected > 0 and actual > 0 for expected, actual in figures.values())
+    metrics = json.loads(tunesmith(project, "registry", "show", "tiny@1", "--json").stdout)["metrics"]
+    assert metrics["planned_usd"] == figures["usd"][0] and metrics["actual_seconds"] == figures["seconds"][1]
+    assert metrics["cost_usd"] > figures["usd"][1]  # the evaluation has its price too
+
     elsewhere = project / "elsewhere"
     elsewhere.mkdir()
     asked = command("chat", "tiny", "--prompt", "say 3")

@@ -21,7 +21,8 @@ def recipe_arguments(function: F) -> F:
 
 
 def run_options(function: F) -> F:
-    """--dry-run and --in-process: what every verb that trains has."""
+    """--dry-run, --in-process and --yes: what every verb that trains has."""
+    function = click.option("--yes", is_flag=True, help="Start without asking, whatever the plan says.")(function)
     function = click.option(
         "--in-process", is_flag=True, help="Train in this process, without Ray: one worker, for a look or a debugger."
     )(function)

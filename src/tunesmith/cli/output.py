@@ -16,8 +16,14 @@ _answers: list[TextIO] = []
 
 
 def keep_stdout_for_json() -> None:
-    """From now on only `answer` writes to standard output; what libraries print there, C++ ones too, goes to stderr."""
-    sys.stdout.flush()
+    """From now on only `answer` writes to standard output; what libraries print there, C++ ones too, goes to stderr.
+
+    Where a program that calls this one has put something else in the place of standard output, that is left alone.
+    """
+    own = sys.__stdout__
+    if own is None or sys.stdout is not own:
+        return
+    own.flush()
     _answers[:] = [os.fdopen(os.dup(1), "w", encoding="utf-8")]
     os.dup2(2, 1)
     sys.stdout = sys.stderr

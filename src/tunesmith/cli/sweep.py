@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def command(
     loaded = load_recipe(recipe, overrides)
     price = _price(usd_per_hour)
     need_training_packages()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the searcher's small matrices: threads would slow the trials
     from tunesmith.sweep.engine import run_sweep
 
     done = run_sweep(loaded, find_home(), Console(stderr=True), price, register=not no_register)

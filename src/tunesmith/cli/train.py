@@ -15,12 +15,19 @@ from tunesmith.cli.output import print_json
 @run_options
 @click.option("--explain", "explained", is_flag=True, help="Say what each worker would hold, and train nothing.")
 def command(
-    recipe: Path, overrides: tuple[str, ...], as_json: bool, dry_run: bool, in_process: bool, explained: bool
+    recipe: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    dry_run: bool,
+    in_process: bool,
+    explained: bool,
+    yes: bool,
 ) -> None:
     """Train the adapter that RECIPE describes.
 
-    The same recipe, data and model are the same run: giving the command again resumes it, or finds it finished. Ctrl-C
-    writes a checkpoint and exits; a second Ctrl-C exits at once.
+    Says first what the run is expected to hold, take and cost, and asks above `budget.confirm_above_usd`. The same
+    recipe, data and model are the same run: giving the command again resumes it, or finds it finished. Ctrl-C writes a
+    checkpoint and exits; a second Ctrl-C exits at once.
 
     \b
     Example:
@@ -53,15 +60,19 @@ def command(
     if dry_run:
         print_json(ahead.dry_run(loaded, find_home(), console))
         return
+    from tunesmith.cli.confirm import confirm, tell_compared
     from tunesmith.plan.ledger import Ledger
     from tunesmith.plan.money import usd
+    from tunesmith.train.expected import compare
 
-    planned = plan_run(loaded, find_home(), console)
+    home = find_home()
+    planned = plan_run(loaded, home, console)
+    confirm(planned, home, console, yes)
     result = train(planned, console, in_process)
-    spent = Ledger.read(planned.job.folder).usd
+    spent, compared = Ledger.read(planned.job.folder).usd, compare(planned.job.folder, result)
     if as_json:
         told = {**asdict(result), "cost_usd": float(spent), planned.job.artefact.name: str(planned.artefact)}
-        print_json(told)
+        print_json({**told, "planned_and_actual": [asdict(one) for one in compared]})
         return
     rate = result.tokens / result.seconds if result.seconds else 0.0
     loss = (
@@ -69,5 +80,6 @@ def command(
     )
     took = f"{result.seconds / 60:.1f} minutes, {rate:.0f} tokens/s, {usd(spent)}"
     click.echo(f"{result.status} after {result.steps} steps, {took}{loss}")
+    tell_compared(compared, Console())
     click.echo(f"{planned.artefact.name}: {planned.artefact}")
     click.echo(f"next: tunesmith evaluate {recipe}")

@@ -15,3 +15,6 @@ class BudgetSection(Section):
 
     max_hours: float | None = Field(None, gt=0)
     """Hours that it may hold its machines in all."""
+
+    confirm_above_usd: float = Field(1.0, ge=0)
+    """`tunesmith train` and `tunesmith run` ask before a run that is expected to cost more; `--yes` agrees."""

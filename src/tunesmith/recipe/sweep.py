@@ -76,11 +76,11 @@ class SchedulerSection(Section):
     `median` stops what is worse than the median at the same amount (Golovin et al. 2017,
     doi:10.1145/3097983.3098043)."""
 
-    reduction_factor: float = Field(3.0, gt=1)
+    reduction_factor: float = Field(2.5, gt=1)
     """`asha`: one in so many goes on, and each amount is so many times the one before."""
 
-    rungs: int = Field(2, ge=1, le=8)
-    """`asha`: at how many amounts trials are compared. The last lies one factor below what a whole trial costs."""
+    rungs: int = Field(1, ge=1, le=8)
+    """`asha`: at how many amounts trials are compared. The last lies one factor below what the dearest of all costs."""
 
     min_share: float = Field(0.1, gt=0, lt=1)
     """`median`: share of a whole trial's dollars before which nothing is stopped."""

@@ -15,6 +15,7 @@ from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.render import write_report
 from tunesmith.evaluate.result import EvaluationReport, ReportContext, TrainingPoint, TrainingSummary, read_report
 from tunesmith.recipe.fingerprint import fingerprint
+from tunesmith.train.cost import evaluation_meter
 from tunesmith.train.job import TrainResult
 from tunesmith.train.run import Planned
 from tunesmith.train.sinks import read_events
@@ -55,9 +56,10 @@ def evaluate_run(planned: Planned, result: TrainResult, home: Home, console: Con
             tuned = load_tuned(beneath, recipe.base, planned.artefact, device)
         else:
             tuned, base = (load_base(one, recipe.base, device) for one in (planned.artefact, model.folder))
-    with console.status("evaluating") as status:
+    with evaluation_meter(planned.job, recipe) as meter, console.status("evaluating") as status:
 
         def told(what: str, done: int, total: int) -> None:
+            meter.look()
             status.update(f"evaluating: {what} {done}/{total}")
 
         report = evaluate(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from tunesmith.evaluate.result import EvaluationReport
 from tunesmith.registry.version import Version
 from tunesmith.run.evaluation import evaluate_run
 from tunesmith.run.register import register
-from tunesmith.train.run import plan_run, train
+from tunesmith.train.expected import Compared, compare
+from tunesmith.train.run import Planned, plan_run, train
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,12 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: the report, where it lies, the registered version, and the seconds this call took."""
+    """What a run came to: the report, where it lies, the registered version, and the seconds this call took.
+
+    `compared` is what training was planned to hold, take and cost beside what it did.
+    """
 
     report: EvaluationReport
     folder: Path
     version: Version
     seconds: float
+    compared: tuple[Compared, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The figures, without the answers."""
@@ -38,17 +44,27 @@ class Outcome:
             "figures": self.version.report,
             "report": str(self.folder / "report.html"),
             "seconds": self.seconds,
+            "planned_and_actual": [asdict(one) for one in self.compared],
         }
 
 
-def run_recipe(loaded: LoadedRecipe, home: Home, console: Console, in_process: bool = False) -> Outcome:
+def run_recipe(
+    loaded: LoadedRecipe,
+    home: Home,
+    console: Console,
+    in_process: bool = False,
+    approve: Callable[[Planned], None] = lambda planned: None,
+) -> Outcome:
     """Audit, prepare, train, evaluate, register. `console` shows progress; nothing is printed to standard output.
 
+    `approve` is called before anything is spent on training, and may raise.
     Raises TunesmithError for what the user can mend; a failed gate is a result, not an error: see `version.verdict`.
     """
     began = time.perf_counter()
     planned = plan_run(loaded, home, console)
+    approve(planned)
     result = train(planned, console, in_process)
     report, folder = evaluate_run(planned, result, home, console)
-    version, report = register(planned, report, folder, home)
-    return Outcome(report, folder, version, time.perf_counter() - began)
+    compared = compare(planned.job.folder, result)
+    version, report = register(planned, report, folder, home, compared)
+    return Outcome(report, folder, version, time.perf_counter() - began, tuple(compared))

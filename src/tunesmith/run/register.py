@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from tunesmith.recipe.fingerprint import fingerprint
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion, Version
 from tunesmith.store.home import Home
+from tunesmith.train.expected import Compared
 from tunesmith.train.run import Planned
 
 
-def register(planned: Planned, report: EvaluationReport, folder: Path, home: Home) -> tuple[Version, EvaluationReport]:
+def register(
+    planned: Planned, report: EvaluationReport, folder: Path, home: Home, compared: Sequence[Compared] = ()
+) -> tuple[Version, EvaluationReport]:
     """Register what was trained with its lineage and verdict; the report on disk then names the version.
 
     The same weights, recipe and verdict are the same version, however often this is called.
@@ -42,6 +46,8 @@ def register(planned: Planned, report: EvaluationReport, folder: Path, home: Hom
                 metrics={
                     **{result.name: result.value for result in report.contestant(report.tuned).results},
                     "cost_usd": float(Ledger.read(planned.job.folder).usd),
+                    **{f"planned_{one.name}": one.expected for one in compared},
+                    **{f"actual_{one.name}": one.actual for one in compared},
                 },
             ),
             planned.artefact,

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from random import Random
 from typing import Protocol
 
 from tunesmith.recipe.sweep import SweepSection
@@ -13,7 +14,10 @@ from tunesmith.sweep.purse import Purse
 from tunesmith.sweep.record import Record, Report, Status, Trial
 from tunesmith.sweep.schedule import scheduler_of
 from tunesmith.sweep.searchers import Tried, searcher_of
-from tunesmith.sweep.space import Config
+from tunesmith.sweep.space import Config, Space
+
+FEW = 128
+"""Configurations that are asked for what the dearest costs."""
 
 CENT = Decimal("1e-9")
 """Dollars are kept to so much."""
@@ -46,8 +50,10 @@ class Conductor:
         self.section, self.record, self.costs, self.folder_of, self.clock = section, record, costs, folder_of, clock
         self.purse = Purse(section.budget)
         self.searcher = searcher_of(section)
+        self.searcher.outlook.forecast = costs.whole
         self.since: dict[str, tuple[float, Decimal]] = {}
         self.to_end: set[str] = set()
+        self._some = _some_of(self.searcher.space)
         self.scheduler = scheduler_of(section.scheduler, Decimal(1), self._expected)
         self._remember()
 
@@ -113,9 +119,8 @@ class Conductor:
 
     def winner(self) -> Trial | None:
         """Of the trials trained to their end the one with the lowest loss, each dollar counted as the recipe says."""
-        weight = self.section.objective.usd_weight
         whole = [trial for trial in self.record.trials.values() if trial.status == "whole" and trial.best]
-        return min(whole, key=lambda trial: _loss(trial) + weight * float(trial.usd), default=None)
+        return min(whole, key=lambda trial: self._worth(_loss(trial), trial.usd), default=None)
 
     def _unfinished(self) -> Trial | None:
         waiting = (t for t in self.record.trials.values() if t.status == "waiting" and t.name not in self.since)
@@ -123,7 +128,7 @@ class Conductor:
 
     def _promoted(self) -> Trial | None:
         resting = [trial.name for trial in self._resting()]
-        best = self._hope()
+        best = next(iter(self._hopeful()), None)
         for name in self.scheduler.resumable(resting):
             trial = self.record.trials[name]
             reserve = Decimal(0) if trial is best else self._to_finish(best)
@@ -135,25 +140,20 @@ class Conductor:
         """A configuration not tried yet: it must fit as a whole, and what the best so far needs beside its start."""
         name = f"trial-{len(self.record.trials) + 1:03d}"
         first = self.scheduler.next_stop(name)
-        hope = self._hope()
+        hope = next(iter(self._hopeful()), None)
         if hope and math.isfinite(first) and Decimal(str(first)) + self._to_finish(hope) > self.purse.left:
             return None
-        config = self.searcher.suggest(name, self.purse.left, self.costs.whole)
+        config = self.searcher.suggest(
+            name, self.purse.left, self.costs.whole, lambda config: min(self.costs.whole(config), Decimal(str(first)))
+        )
         if config is None:
             return None
-        trial = self.record.chosen(name, config, self.folder_of(config), self.costs.whole(config))
-        self._rebase()
-        return trial
+        return self.record.chosen(name, config, self.folder_of(config), self.costs.whole(config))
 
     def _last_call(self) -> Trial | None:
-        """Of those that rest, the one expected to end best, if it may be better than what there is."""
-        winner = self.winner()
-        for trial in sorted(self._resting(), key=lambda trial: self._expected(trial.name, _loss(trial))):
-            if self._to_finish(trial) > self.purse.left:
-                continue
-            known = self.searcher.outlook.final(self.searcher.tried, trial.name)
-            mean, deviation = known or (_loss(trial), 0.0)
-            if winner is None or mean - deviation < _loss(winner):
+        """Of those that rest and may become the best, the one expected to end best whose rest fits."""
+        for trial in self._hopeful():
+            if self._to_finish(trial) <= self.purse.left:
                 self.to_end.add(trial.name)
                 return trial
         return None
@@ -165,10 +165,22 @@ class Conductor:
         stopped = (trial for trial in self.record.trials.values() if trial.status == "early")
         return [trial for trial in stopped if trial.name not in self.since and math.isfinite(_loss(trial))]
 
-    def _hope(self) -> Trial | None:
-        """The trial expected to end best; None while none has reported."""
-        known = [trial for trial in self.record.trials.values() if trial.best and trial.status != "broken"]
-        return min(known, key=lambda trial: self._expected(trial.name, _loss(trial)), default=None)
+    def _hopeful(self) -> list[Trial]:
+        """Those that rest and may end better than what there is, by a standard deviation; the best expected first."""
+        winner = self.winner()
+        to_beat = self._worth(_loss(winner), winner.usd) if winner else math.inf
+        found = []
+        for trial in self._resting():
+            known = self.searcher.outlook.final(self.searcher.tried, trial.name)
+            mean, deviation = known or (_loss(trial), 0.0)
+            worth = self._worth(mean, self.costs.whole(trial.config))
+            if worth - deviation < to_beat:
+                found.append((worth, trial))
+        return [trial for _, trial in sorted(found, key=lambda pair: pair[0])]
+
+    def _worth(self, loss: float, usd: Decimal) -> float:
+        """A loss, each dollar of its training counted as the recipe says. Less is better."""
+        return loss + self.section.objective.usd_weight * float(usd)
 
     def _expected(self, name: str, loss: float) -> float:
         """The loss that a trial is expected to end with; what was seen while nothing better is known."""
@@ -176,11 +188,8 @@ class Conductor:
         return known[0] if known else loss
 
     def _to_finish(self, trial: Trial | None) -> Decimal:
-        """Dollars a trial needs until its end, beside what is set aside for it."""
-        if trial is None or trial.status not in ("early", "waiting"):
-            return Decimal(0)
-        covered = max(trial.usd, self.purse.expected_of.get(trial.name, Decimal(0)))
-        return max(self.costs.whole(trial.config) - covered, Decimal(0))
+        """Dollars that a resting trial needs until its end."""
+        return max(self.costs.whole(trial.config) - trial.usd, Decimal(0)) if trial else Decimal(0)
 
     def _to_next_stop(self, trial: Trial) -> Decimal:
         stop = min(self.scheduler.next_stop(trial.name), float(self.costs.whole(trial.config)))
@@ -223,10 +232,17 @@ class Conductor:
                 self._settle(trial)
 
     def _rebase(self) -> None:
-        """A typical trial costs what those tried so far are expected to cost, the middle one of them."""
-        usual = sorted(self.costs.whole(trial.config) for trial in self.record.trials.values())
-        if usual:
-            self.scheduler.rebase(usual[len(usual) // 2])
+        """Rungs are shares of what the dearest configuration is expected to cost."""
+        self.scheduler.rebase(max(self.costs.whole(config) for config in self._some))
+
+
+def _some_of(space: Space) -> list[Config]:
+    """Configurations that stand for the space: all of a small one."""
+    rng = Random(0)
+    if space.size is not None:
+        grid = space.grid()
+        return grid if len(grid) <= FEW else rng.sample(grid, FEW)
+    return [space.sample(rng) for _ in range(FEW)]
 
 
 def _loss(trial: Trial) -> float:

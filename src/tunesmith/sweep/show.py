@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -37,8 +38,16 @@ class Show:
             said = f"loss {result['loss']:.4f} at {result['share']:.0%}"
             if len(trial.reports) == 1:
                 said += f" ({shown(trial)}; model ready after {result['load_seconds']:.1f} s)"
-        text = f"{trial.name}: {said} | {usd(spent)} of {usd(budget)} spent"
+        text = f"{trial.name}: {said} | {usd(spent)} of {usd(budget)} spent{self._rest(budget - spent)}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _rest(self, left: Decimal) -> str:
+        """How long what is left lasts."""
+        rate = self.conductor.costs.usd_per_second * max(1, len(self.conductor.since))
+        if left <= 0 or not rate:
+            return ""
+        minutes = float(left / rate) / 60
+        return f", {minutes:.0f} minutes left at most" if minutes < 90 else f", {minutes / 60:.1f} hours left at most"
 
     def summary(self) -> None:
         """All trials, the best first."""

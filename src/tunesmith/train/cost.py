@@ -17,6 +17,9 @@ from tunesmith.recipe.schema import Recipe
 from tunesmith.train.job import STOP, TrainJob
 from tunesmith.train.sinks import METRICS
 
+EVALUATION = "evaluation"
+"""What the ledger calls the time of an evaluation."""
+
 
 def fixed_price(resources: ResourcesSection, ledger: Ledger, tell: Callable[[str], None]) -> Price:
     """The price of a run from this start on; tells when an earlier start had another one."""
@@ -70,6 +73,13 @@ def purse(job: TrainJob, recipe: Recipe, need: Mapping[str, float], tell: Callab
 
     with Meter(job.folder, price, machines, lambda: _last_written(job.folder)) as meter:
         yield Purse(job, meter, limit, tell)
+
+
+def evaluation_meter(job: TrainJob, recipe: Recipe) -> Meter:
+    """Counts this machine while it evaluates a run. The driver of a cluster that was joined is not counted, as ever."""
+    price = price_of(recipe.resources, load_catalog())
+    alone = 0.0 if os.environ.get("RAY_ADDRESS") else 1.0
+    return Meter(job.folder, price, lambda: alone, why=EVALUATION)
 
 
 def _last_written(folder: Path) -> float:

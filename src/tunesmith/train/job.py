@@ -64,6 +64,7 @@ class TrainResult:
 
     `status` is `finished`, `stopped_early` or `interrupted`. `seconds` of training; `tokens` and `label_tokens` trained
     on; `best_step` and `best_loss` name the checkpoint that became the adapter; `steps` were done of `total_steps`.
+    `peak_host_bytes` and `peak_device_bytes` are the most that the first worker held, None where not measured.
     """
 
     status: str
@@ -76,6 +77,8 @@ class TrainResult:
     best_loss: float | None
     trained_parameters: int
     all_parameters: int
+    peak_host_bytes: int | None = None
+    peak_device_bytes: int | None = None
 
     @property
     def finished(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -196,5 +197,7 @@ class Loop:
             total_steps=self.plan.total_steps,
             trained_parameters=facts["trained_parameters"],
             all_parameters=facts["all_parameters"],
+            peak_host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
+            peak_device_bytes=torch.cuda.max_memory_reserved() if self.device.type == "cuda" else None,
             **counted,
         )

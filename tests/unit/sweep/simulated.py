@@ -67,8 +67,8 @@ def losses(config: Config, seed: int) -> list[float]:
     return [end + 4 * math.exp(-5 * done / count) * (1 + 0.1 * abs(off)) for done in range(1, count + 1)]
 
 
-def section(max_usd: float, searcher: str, scheduler: str, seed: int, **more: Any) -> SweepSection:
-    values = {"space": SPACE, "searcher": {"type": searcher}, "scheduler": {"type": scheduler}, **more}
+def section(max_usd: float, searcher: str, scheduler: str, seed: int, rungs: int = 1, **more: Any) -> SweepSection:
+    values = {"space": SPACE, "searcher": {"type": searcher}, "scheduler": {"type": scheduler, "rungs": rungs}, **more}
     return SweepSection.model_validate({**values, "max_usd": max_usd, "seed": seed})
 
 

@@ -12,7 +12,7 @@ def ended_at(scheduler: DollarAsha, name: str, usd: float, loss: float) -> str:
 
 
 def test_one_in_three_goes_on_and_better_ones_are_called_again() -> None:
-    asha = DollarAsha(Decimal(9))
+    asha = DollarAsha(Decimal(9), reduction_factor=3, num_rungs=2)
     assert asha.rungs == [1.0, 3.0]
     assert ended_at(asha, "a", 1, 3.0) == "stop"
     assert ended_at(asha, "b", 1, 2.0) == "stop"
@@ -34,14 +34,14 @@ def test_a_trial_that_had_its_end_for_less_is_compared_as_it_ended() -> None:
 
 def test_the_expected_end_decides_where_it_is_known() -> None:
     ends = {"short": 2.0, "long": 1.0, "third": 3.0}
-    asha = DollarAsha(Decimal(9), outlook=lambda name, loss: ends[name])
+    asha = DollarAsha(Decimal(9), reduction_factor=3, num_rungs=2, outlook=lambda name, loss: ends[name])
     for name, loss in (("short", 2.5), ("long", 4.0), ("third", 3.5)):
         ended_at(asha, name, 1, loss)
     assert asha.resumable(ends) == ["long"]
 
 
 def test_a_corrected_cost_moves_the_rungs_of_all() -> None:
-    asha = DollarAsha(Decimal(9))
+    asha = DollarAsha(Decimal(9), reduction_factor=3, num_rungs=2)
     ended_at(asha, "a", 1, 3.0)
     asha.rebase(Decimal(90))
     assert asha.rungs == [10.0, 30.0]

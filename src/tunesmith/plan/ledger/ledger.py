@@ -20,7 +20,7 @@ LEDGER = "ledger.jsonl"
 class Entry:
     """From `began` to `ended`, in seconds since the epoch, so many `machines` were held at a price for each.
 
-    Half of a shared machine counts as half. `why` says what a stretch is that nobody watched.
+    Half of a shared machine counts as half. `why` says what a stretch is that nobody watched, or that is no training.
     """
 
     began: float
@@ -66,6 +66,10 @@ class Ledger:
     def hours(self) -> float:
         """How long machines were held, however many at once."""
         return sum(entry.seconds for entry in self.entries) / SECONDS_PER_HOUR
+
+    def without(self, why: str) -> Ledger:
+        """The entries that were not made for this."""
+        return Ledger(tuple(entry for entry in self.entries if entry.why != why))
 
     @property
     def last(self) -> Entry | None:

@@ -21,7 +21,8 @@ class Meter:
     """Accrues from the moment it is entered, start-up and waiting included, until it is left. One at a time for a run.
 
     Call `look` from time to time. `machines` says how many are held, which may change; `worked_until` when a run that
-    nobody watched any more was last seen to work, as after the meter was killed: that time is counted too.
+    nobody watched any more was last seen to work, as after the meter was killed: that time is counted too. `why` is
+    written into each entry.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class Meter:
         worked_until: Callable[[], float] = lambda: 0.0,
         every: float = EVERY,
         clock: Callable[[], float] = time.time,
+        why: str | None = None,
     ) -> None:
         self.folder, self.price, self.machines, self.worked_until = folder, price, machines, worked_until
-        self.every, self.clock = every, clock
+        self.every, self.clock, self.why = every, clock, why
         self._turn = threading.Lock()
 
     def __enter__(self) -> Meter:
@@ -85,7 +87,7 @@ class Meter:
         return self.price.of(self._held * SECONDS_PER_HOUR)
 
     def _open(self, now: float) -> Entry:
-        return Entry(self._began, max(now, self._began), self._held, self.price)
+        return Entry(self._began, max(now, self._began), self._held, self.price, self.why)
 
     def _close(self, now: float) -> None:
         entry = self._open(now)

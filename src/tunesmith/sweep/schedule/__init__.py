@@ -21,5 +21,5 @@ __all__ = ["SCHEDULERS", "Curve", "Decision", "Outlook", "Scheduler", "scheduler
 
 
 def scheduler_of(section: SchedulerSection, full_usd: Decimal, outlook: Outlook | None = None) -> Scheduler:
-    """The scheduler that a recipe's `sweep.scheduler` asks for; `full_usd` is what a typical whole trial costs."""
+    """The scheduler that a recipe's `sweep.scheduler` asks for; `full_usd` is what the dearest trial costs in all."""
     return SCHEDULERS[section.type](section, full_usd, outlook)

@@ -23,8 +23,8 @@ class DollarAsha(Scheduler):
     def __init__(
         self,
         full_usd: Decimal,
-        reduction_factor: float = 3.0,
-        num_rungs: int = 2,
+        reduction_factor: float = 2.5,
+        num_rungs: int = 1,
         outlook: Outlook | None = None,
     ) -> None:
         super().__init__(full_usd)

@@ -47,7 +47,7 @@ class Curve:
 class Scheduler(ABC):
     """Decides after each report whether a trial is worth its next dollars.
 
-    `full_usd` is what a typical trial costs when trained to its end. It may be corrected at any time (`rebase`): what
+    `full_usd` is what the dearest trial costs when trained to its end. It may be corrected at any time (`rebase`): what
     trials had reached at other amounts is known from their curves.
     """
 
@@ -73,7 +73,7 @@ class Scheduler(ABC):
             self.curves[trial_id].whole = True
 
     def rebase(self, full_usd: Decimal) -> None:
-        """Correct what a typical trial costs."""
+        """Correct what the dearest trial costs."""
         self.full_usd = float(full_usd)
 
     def next_stop(self, trial_id: str) -> float:

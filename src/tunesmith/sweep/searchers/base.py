@@ -31,9 +31,13 @@ class Searcher(ABC):
         self.outlook = Outlook(space)
         self.tried: dict[str, Tried] = {}
 
-    def suggest(self, trial_id: str, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
+    def suggest(
+        self, trial_id: str, remaining_usd: Decimal, forecast: Forecast, first: Forecast | None = None
+    ) -> Config | None:
         """The configuration of a new trial; None when no more are wanted, or none fits into what is left.
 
+        `first` is what a configuration is expected to cost until it is decided whether it goes on: its whole training,
+        where it is not given.
         When a running trial ends for less than it was expected to cost, more may fit. Asked again for a trial it
         knows, a searcher answers as before.
         """
@@ -41,7 +45,7 @@ class Searcher(ABC):
             return self.tried[trial_id].config
         if len(self.tried) >= self.trials:
             return None
-        config = self._choose(remaining_usd, forecast)
+        config = self._choose(remaining_usd, forecast, first or forecast)
         if config is not None:
             self.tried[trial_id] = Tried(config)
         return config
@@ -73,7 +77,7 @@ class Searcher(ABC):
         }
 
     @abstractmethod
-    def _choose(self, remaining_usd: Decimal, forecast: Forecast) -> Config | None: ...
+    def _choose(self, remaining_usd: Decimal, forecast: Forecast, first: Forecast) -> Config | None: ...
 
     def _rng(self) -> Random:
         """Depends on the seed and on how many were tried: a sweep that goes on draws as one never broken off."""

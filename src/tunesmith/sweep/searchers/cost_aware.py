@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,20 @@ CANDIDATES = 400
 """As many draws of a space with ranges are compared."""
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration with its US dollars until it is decided whether it goes on, and as a whole."""
+
+    config: Config
+    first: float
+    whole: float
+
+
 class CostAwareSearcher(Searcher):
     """Expected improvement (Mockus 1978) divided by expected dollars to a power that falls from 1 to 0.
 
+    Dollars are those until it is decided whether a trial goes on: with a scheduler that stops early, long trainings are
+    as cheap to try as short ones.
     Per dollar as in Snoek et al. 2012, section 3.2 (arXiv:1206.2944); the power is the share of the budget that is
     left, and the first trials are spread over the cheap half of the space, as in Lee et al. 2020 (arXiv:2003.10870):
     what is learnt from cheap trials decides which dear ones are worth it. Trials stopped early teach through a Gaussian
@@ -39,41 +51,42 @@ class CostAwareSearcher(Searcher):
         super().restore(state)
         self.budget = None if state["budget"] is None else Decimal(state["budget"])
 
-    def _choose(self, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
+    def _choose(self, remaining_usd: Decimal, forecast: Forecast, first: Forecast) -> Config | None:
         self.budget = max(self.budget or remaining_usd, remaining_usd)
-        candidates = [(config, forecast(config)) for config in self._draws(self._rng(), CANDIDATES)]
-        fitting = [(config, float(usd)) for config, usd in candidates if usd <= remaining_usd]
+        drawn = self._draws(self._rng(), CANDIDATES)
+        whole = [(config, float(forecast(config))) for config in drawn]
+        fitting = [Candidate(c, float(first(c)), usd) for c, usd in whole if usd <= float(remaining_usd)]
         if not fitting:
             return None
-        first = min(2 + len(self.space.dimensions) // 2, max(2, self.trials // 3))
+        spread = min(2 + len(self.space.dimensions) // 2, max(2, self.trials // 3))
         known = [tried for tried in self.tried.values() if tried.reports]
-        if len(self.tried) < first or len(known) < 2:
+        if len(self.tried) < spread or len(known) < 2:
             return self._spread(fitting)
         share_left = float(remaining_usd / self.budget) if self.budget else 0.0
         return self._best_value(fitting, share_left)
 
-    def _spread(self, fitting: Sequence[tuple[Config, float]]) -> Config:
+    def _spread(self, fitting: Sequence[Candidate]) -> Config:
         """The one of the cheap half that lies furthest from all that was tried; the cheapest of all to begin with."""
-        cheap = sorted(fitting, key=lambda pair: pair[1])[: max(1, math.ceil(len(fitting) / 2))]
+        middle = sorted(candidate.first for candidate in fitting)[(len(fitting) - 1) // 2]
+        cheap = [candidate for candidate in fitting if candidate.first <= middle]
         if not self.tried:
-            return cheap[0][0]
-        points = [self.outlook.encoding.point(tried.config) for tried in self.tried.values()]
-        return max(cheap, key=lambda pair: min(math.dist(self.outlook.encoding.point(pair[0]), one) for one in points))[
-            0
-        ]
+            return min(cheap, key=lambda candidate: candidate.whole).config
+        point = self.outlook.encoding.point
+        known = [point(tried.config) for tried in self.tried.values()]
+        return max(cheap, key=lambda one: min(math.dist(point(one.config), other) for other in known)).config
 
-    def _best_value(self, fitting: Sequence[tuple[Config, float]], share_left: float) -> Config:
+    def _best_value(self, fitting: Sequence[Candidate], share_left: float) -> Config:
         import numpy as np
         from scipy.stats import norm
 
         process = self._process()
-        usd = np.array([cost for _, cost in fitting])
-        mean, deviation = process.at(self.outlook.ends([config for config, _ in fitting]))
-        mean = mean + self.usd_weight * usd
+        mean, deviation = process.at(self.outlook.ends([candidate.config for candidate in fitting]))
+        mean = mean + self.usd_weight * np.array([candidate.whole for candidate in fitting])
         gap = (self._incumbent(process) - mean) / deviation
         # In logarithms, so that candidates far from any hope are still told apart.
         improvement = np.log(deviation) + _log_improvement(gap, norm)
-        return fitting[int(np.argmax(improvement - share_left * np.log(np.maximum(usd, 1e-12))))][0]
+        price = np.log(np.maximum([candidate.first for candidate in fitting], 1e-12))
+        return fitting[int(np.argmax(improvement - share_left * price))].config
 
     def _process(self) -> GaussianProcess:
         """Learn from all reports; a trial still running counts as if it would end as expected from what is known."""

@@ -11,5 +11,5 @@ from tunesmith.sweep.space import Config
 class GridSearcher(Searcher):
     """Takes the combinations in turn, the last setting changing fastest; passes over those that do not fit."""
 
-    def _choose(self, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
+    def _choose(self, remaining_usd: Decimal, forecast: Forecast, first: Forecast) -> Config | None:
         return next((config for config in self._untried() if forecast(config) <= remaining_usd), None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tunesmith.sweep.encoding import Encoding
@@ -24,10 +25,16 @@ FEWEST_TRIALS = 3
 
 
 class Outlook:
-    """Final losses of configurations, by a Gaussian process over settings and the share of the training done."""
+    """Final losses of configurations, by a Gaussian process over settings, the share of the training done, and dollars.
+
+    Both of them: what a long training reaches on its way is close to what a short one ends with, but a learning rate
+    that has come down helps besides. `forecast` says what a configuration costs as a whole; only ratios of it matter.
+    """
 
     def __init__(self, space: Space) -> None:
         self.encoding = Encoding(space)
+        self.forecast: Callable[[Config], Decimal] = lambda config: Decimal(1)
+        self._unit: Config | None = None
         self._learnt: tuple[int, GaussianProcess] | None = None
 
     def process(self, tried: Iterable[Tried]) -> GaussianProcess:
@@ -39,7 +46,7 @@ class Outlook:
         reports = [(trial.config, loss, share) for trial in tried for loss, share in _some(trial)]
         count = sum(len(trial.reports) for trial in tried)
         if self._learnt is None or self._learnt[0] != count:
-            points = np.array([[*self.encoding.point(config), gone(share)] for config, _, share in reports])
+            points = np.array([self._point(config, share) for config, _, share in reports])
             losses = _tamed(np.array([loss for _, loss, _ in reports]))
             before = self._learnt[1].parameters if self._learnt else None
             self._learnt = count, GaussianProcess.fit(points, losses, before)
@@ -65,12 +72,18 @@ class Outlook:
         """Points [n, d] at which these configurations are trained to their end."""
         import numpy as np
 
-        return np.array([[*self.encoding.point(config), gone(1.0)] for config in configs])
+        return np.array([self._point(config, 1.0) for config in configs])
 
+    def _point(self, config: Config, share: float) -> list[float]:
+        """Settings, then the share done and dollars, both by their logarithms.
 
-def gone(share: float) -> float:
-    """How far a training had gone, from 0 to 1 in the logarithm of its share: losses fall about evenly along it."""
-    return 1 - math.log(max(min(share, 1.0), LEAST_SHARE)) / math.log(LEAST_SHARE)
+        1 is all of it, and what the first configuration seen costs; 0 is a hundredth of either.
+        """
+        if self._unit is None:
+            self._unit = config
+        done = 1 - math.log(max(min(share, 1.0), LEAST_SHARE)) / math.log(LEAST_SHARE)
+        dearer = float(self.forecast(config) / self.forecast(self._unit))
+        return [*self.encoding.point(config), done, done - math.log(dearer) / math.log(LEAST_SHARE)]
 
 
 def _some(trial: Tried) -> list[tuple[float, float]]:

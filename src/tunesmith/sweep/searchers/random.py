@@ -11,5 +11,5 @@ from tunesmith.sweep.space import Config
 class RandomSearcher(Searcher):
     """Draws until one fits into what is left."""
 
-    def _choose(self, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
+    def _choose(self, remaining_usd: Decimal, forecast: Forecast, first: Forecast) -> Config | None:
         return next((config for config in self._draws(self._rng()) if forecast(config) <= remaining_usd), None)

@@ -19,7 +19,7 @@ ASKS = 25
 class TpeSearcher(Searcher):
     """Draws where good trials were dense; running trials count as bad ones, so that neighbours spread."""
 
-    def _choose(self, remaining_usd: Decimal, forecast: Forecast) -> Config | None:
+    def _choose(self, remaining_usd: Decimal, forecast: Forecast, first: Forecast) -> Config | None:
         known = {key(tried.config) for tried in self.tried.values()}
         study = self._study()
         for _ in range(ASKS):
