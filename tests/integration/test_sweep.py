@@ -144,16 +144,20 @@ def test_stopped_trials_of_two_workers_free_the_machine(project: Path) -> None:
 
     Trials are told to end instead. There is room for one of them at a time: all come to their turn, some of them twice.
     """
-    workers = ("--set", "resources={workers: 2, cpus_per_worker: 1}", "--set", "train.max_steps=60")
-    process = start(
-        project, "--no-register", *workers, "--set", "sweep.trials=4",
-        "--set", "sweep.space={train.learning_rate: {choice: [2.0e-2, 1.0e-2, 1.0e-6, 2.0e-6]}}",
-    )  # fmt: skip
+    workers = (
+        "--set",
+        "resources={workers: 2, cpus_per_worker: 1}",
+        "--set",
+        "train.max_steps=900",
+        "--set",
+        "train.epochs=90",
+    )
+    process = start(project, "--no-register", *workers, "--set", "sweep.trials=4")
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
     done = json.loads(out)
     assert len(done["trials"]) == 4
     statuses = Counter(trial["status"] for trial in done["trials"])
     assert statuses["early"] >= 2 and statuses["whole"] >= 1, statuses
-    assert done["winner"]["config"]["train.learning_rate"] >= 1e-2
+    assert max(trial["starts"] for trial in done["trials"]) > 1
     assert Path(done["page"]).read_text().count("trial-00") > 4
