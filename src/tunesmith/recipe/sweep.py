@@ -133,7 +133,8 @@ class SweepSection(Section):
     """Trials at the same time."""
 
     seeds: int = Field(1, ge=1)
-    """Train every configuration with so many values of `train.seed`; their mean loss counts."""
+    """Train a configuration that came to its end again, with so many values of `train.seed` in all; their mean loss
+    counts."""
 
     seed: int = 0
     """Which configurations are drawn."""

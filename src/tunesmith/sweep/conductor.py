@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from random import Random
 from typing import Protocol
 
 from tunesmith.recipe.sweep import SweepSection
@@ -14,7 +13,8 @@ from tunesmith.sweep.purse import Purse
 from tunesmith.sweep.record import Record, Report, Status, Trial
 from tunesmith.sweep.schedule import scheduler_of
 from tunesmith.sweep.searchers import Tried, searcher_of
-from tunesmith.sweep.space import Config, Space
+from tunesmith.sweep.seeds import Seeds
+from tunesmith.sweep.space import Config
 
 FEW = 128
 """Configurations that are asked for what the dearest costs."""
@@ -36,7 +36,8 @@ class Costs(Protocol):
 class Conductor:
     """Goes on from what the record holds: trials that have ended are not done again, others come first.
 
-    `folder_of` names the run folder that a configuration trains in; `clock` gives seconds.
+    `folder_of` names the run folder that a configuration trains in; `clock` gives seconds; `first_seed` is the
+    recipe's own.
     """
 
     def __init__(
@@ -46,14 +47,16 @@ class Conductor:
         costs: Costs,
         folder_of: Callable[[Config], str],
         clock: Callable[[], float] = time.monotonic,
+        first_seed: int = 0,
     ) -> None:
         self.section, self.record, self.costs, self.folder_of, self.clock = section, record, costs, folder_of, clock
+        self.seeds = Seeds(section.seeds, first_seed)
         self.purse = Purse(section.budget)
         self.searcher = searcher_of(section)
         self.searcher.outlook.forecast = costs.whole
         self.since: dict[str, tuple[float, Decimal]] = {}
         self.to_end: set[str] = set()
-        self._some = _some_of(self.searcher.space)
+        self._some = self.searcher.space.some(FEW)
         self.scheduler = scheduler_of(section.scheduler, Decimal(1), self._expected)
         self._remember()
 
@@ -70,12 +73,13 @@ class Conductor:
     def next(self) -> Trial | None:
         """The next trial, begun; None when nothing is left that fits and is worth it, for now or at all.
 
-        Those broken off go first, then those that rest but are now among the best of their rung, then new ones, and
-        when there are none that fit, the resting ones that may still become the best (see `running`).
+        Those broken off go first, then other seeds of what came to its end, then those that rest but are now among the
+        best of their rung, then new ones, and when there are none that fit, the resting ones that may still become the
+        best (see `running`).
         """
         if self.purse.is_empty:
             return None
-        trial = self._unfinished() or self._promoted() or self._new() or self._last_call()
+        trial = self._unfinished() or self._other_seed() or self._promoted() or self._new() or self._last_call()
         if trial is None:
             return None
         if trial.status == "early":
@@ -118,9 +122,24 @@ class Conductor:
         return (before + Decimal(str(self.clock() - began)) * self.costs.usd_per_second).quantize(CENT)
 
     def winner(self) -> Trial | None:
-        """Of the trials trained to their end the one with the lowest loss, each dollar counted as the recipe says."""
-        whole = [trial for trial in self.record.trials.values() if trial.status == "whole" and trial.best]
-        return min(whole, key=lambda trial: self._worth(_loss(trial), trial.usd), default=None)
+        """Of the trials trained to their end the one with the lowest loss, each dollar counted as the recipe says.
+
+        With several seeds, of the configuration with the lowest mean.
+        """
+        return self.seeds.best(self.record.trials.values(), lambda trial: self._worth(_loss(trial), trial.usd))
+
+    def _other_seed(self) -> Trial | None:
+        """The next seed of a configuration that came to its end, if it fits."""
+        for plain, config in self.seeds.missing(self.record.trials.values()):
+            if self.costs.whole(plain) <= self.purse.left:
+                name = self._next_name()
+                self.searcher.tried[name] = Tried(plain)
+                self.to_end.add(name)
+                return self.record.chosen(name, config, self.folder_of(config), self.costs.whole(config))
+        return None
+
+    def _next_name(self) -> str:
+        return f"trial-{len(self.record.trials) + 1:03d}"
 
     def _unfinished(self) -> Trial | None:
         waiting = (t for t in self.record.trials.values() if t.status == "waiting" and t.name not in self.since)
@@ -138,7 +157,7 @@ class Conductor:
 
     def _new(self) -> Trial | None:
         """A configuration not tried yet: it must fit as a whole, and what the best so far needs beside its start."""
-        name = f"trial-{len(self.record.trials) + 1:03d}"
+        name = self._next_name()
         first = self.scheduler.next_stop(name)
         hope = next(iter(self._hopeful()), None)
         if hope and math.isfinite(first) and Decimal(str(first)) + self._to_finish(hope) > self.purse.left:
@@ -172,8 +191,8 @@ class Conductor:
         found = []
         for trial in self._resting():
             known = self.searcher.outlook.final(self.searcher.tried, trial.name)
-            mean, deviation = known or (_loss(trial), 0.0)
-            worth = self._worth(mean, self.costs.whole(trial.config))
+            expected, deviation = known or (_loss(trial), 0.0)
+            worth = self._worth(expected, self.costs.whole(trial.config))
             if worth - deviation < to_beat:
                 found.append((worth, trial))
         return [trial for _, trial in sorted(found, key=lambda pair: pair[0])]
@@ -212,7 +231,7 @@ class Conductor:
     def _remember(self) -> None:
         """Bring searcher, scheduler and purse to where the record stands."""
         tried = {
-            name: Tried(trial.config, [(r.loss, float(r.usd), r.share) for r in trial.reports])
+            name: Tried(self.seeds.plain(trial.config), [(r.loss, float(r.usd), r.share) for r in trial.reports])
             for name, trial in self.record.trials.items()
         }
         state = self.searcher.state() | {"tried": {}}
@@ -234,15 +253,6 @@ class Conductor:
     def _rebase(self) -> None:
         """Rungs are shares of what the dearest configuration is expected to cost."""
         self.scheduler.rebase(max(self.costs.whole(config) for config in self._some))
-
-
-def _some_of(space: Space) -> list[Config]:
-    """Configurations that stand for the space: all of a small one."""
-    rng = Random(0)
-    if space.size is not None:
-        grid = space.grid()
-        return grid if len(grid) <= FEW else rng.sample(grid, FEW)
-    return [space.sample(rng) for _ in range(FEW)]
 
 
 def _loss(trial: Trial) -> float:

@@ -86,19 +86,14 @@ def run_sweep(
     section = loaded.recipe.sweep
     if section is None:
         raise TrainError("the recipe has no `sweep` section", where=str(loaded.path), fix="see docs/recipe.md")
-    if section.seeds > 1:
-        raise TrainError(
-            "several seeds for each configuration are not run yet",
-            where="sweep.seeds",
-            fix="leave it out, or put train.seed into sweep.space",
-        )
     space = Space.from_section(section)
     check_space(loaded, space)
     trials = Trials(loaded, space, home, console)
     folder = home.folder / "sweeps" / f"{loaded.recipe.name}-{fingerprint(loaded.recipe)[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder, "sweep"):
-        conductor = Conductor(section, Record(folder), trials.costs(usd_per_hour), trials.run_folder)
+        costs, first_seed = trials.costs(usd_per_hour), loaded.recipe.train.seed
+        conductor = Conductor(section, Record(folder), costs, trials.run_folder, first_seed=first_seed)
         _run(conductor, trials, folder, console)
         winner = conductor.winner()
         if winner is None:
@@ -199,9 +194,9 @@ def _run(conductor: Conductor, trials: Trials, folder: Path, console: Console) -
     if placement.gpus and not nested:
         need["GPU"] = float(placement.gpus)
     shutil.rmtree(folder / "tune", ignore_errors=True)
-    show = Show(conductor, console)
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    with connected(placement.cpus * workers + int(nested), placement.gpus * workers):
+    show = Show(conductor, console)
+    with connected(placement.cpus * workers + int(nested), placement.gpus * workers), show:
         run_trials(conductor, trials.job, folder, need, show.told)
     show.summary()
 

@@ -57,6 +57,14 @@ class Space:
                 config[name] = _drawn(dimension, rng)
         return config
 
+    def some(self, number: int) -> list[Config]:
+        """Configurations that stand for the space: all of a small one, else as many as asked for, always the same."""
+        rng = Random(0)
+        if self.size is None:
+            return [self.sample(rng) for _ in range(number)]
+        grid = self.grid()
+        return grid if len(grid) <= number else rng.sample(grid, number)
+
     def grid(self) -> list[Config]:
         """Every combination of lists of values, the last setting changing fastest; ranges give their two ends."""
         return list(self._combinations())

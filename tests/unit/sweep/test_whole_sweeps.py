@@ -71,3 +71,21 @@ def test_dollars_that_are_left_go_to_the_resting_trials_that_may_still_win(tmp_p
     assert winner is not None and winner.status == "whole"
     best = min(space["train.learning_rate"]["choice"], key=lambda rate: min(losses({"train.learning_rate": rate}, 0)))
     assert winner.config["train.learning_rate"] == best
+
+
+def test_what_came_to_its_end_is_trained_with_other_seeds_and_their_mean_counts(tmp_path: Path) -> None:
+    space = {"train.learning_rate": {"choice": [1e-4, 3e-4, 1e-3]}}
+    given = section(500, "cost-aware", "none", 0, space=space, trials=3, seeds=3)
+    sweep = play(given, tmp_path, 0, Costs())
+    trials = list(sweep.record.trials.values())
+    seeds = Counter((trial.config["train.learning_rate"], trial.config.get("train.seed", 0)) for trial in trials)
+    assert seeds == {(rate, seed): 1 for rate in (1e-4, 3e-4, 1e-3) for seed in (0, 1, 2)}
+    means = {
+        rate: mean(min(losses(trial.config, 0)) for trial in trials if trial.config["train.learning_rate"] == rate)
+        for rate in (1e-4, 3e-4, 1e-3)
+    }
+    winner = sweep.winner()
+    assert winner is not None and winner.config["train.learning_rate"] == min(means, key=lambda rate: means[rate])
+
+    poor = play(section(80, "cost-aware", "none", 0, space=space, trials=3, seeds=3), tmp_path / "poor", 0, Costs())
+    assert [trial.config.get("train.seed") for trial in poor.record.trials.values()] == [None, 1, 2]

@@ -43,7 +43,7 @@ class Searcher(ABC):
         """
         if trial_id in self.tried:
             return self.tried[trial_id].config
-        if len(self.tried) >= self.trials:
+        if len({key(tried.config) for tried in self.tried.values()}) >= self.trials:
             return None
         config = self._choose(remaining_usd, forecast, first or forecast)
         if config is not None:
