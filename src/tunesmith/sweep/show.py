@@ -72,6 +72,7 @@ class Show:
 
     def _table(self, caption: str | None = None) -> Table:
         table = Table("trial", "validation loss", "trained", "cost", "end", "settings", caption=caption)
+        table.columns[-1].overflow = "fold"
         trials = self.conductor.record.trials.values()
         for trial in sorted(trials, key=lambda trial: trial.best.loss if trial.best else float("inf")):
             loss = f"{trial.best.loss:.4f}" if trial.best else "-"
