@@ -62,10 +62,11 @@ class DimensionSection(Section):
 class SearcherSection(Section):
     """How the next trial is chosen."""
 
-    type: Literal["cost-aware", "tpe", "random", "grid"] = "cost-aware"
+    type: Literal["cost-aware", "tpe", "blendsearch", "cfo", "random", "grid"] = "cost-aware"
     """`cost-aware` weighs what a trial may teach against what it costs, cheap ones first (Snoek et al. 2012,
-    arXiv:1206.2944; Lee et al. 2020, arXiv:2003.10870). `tpe` is Optuna's (Bergstra et al. 2011). `grid` takes every
-    combination in turn and needs lists of values throughout."""
+    arXiv:1206.2944; Lee et al. 2020, arXiv:2003.10870). `tpe` is Optuna's (Bergstra et al. 2011). `blendsearch` and
+    `cfo` are flaml's (Wang et al. 2021; Wu et al. 2021, arXiv:2005.01571) and step from the cheapest configuration.
+    `grid` takes every combination in turn and needs lists of values throughout."""
 
 
 class SchedulerSection(Section):

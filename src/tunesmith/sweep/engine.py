@@ -8,6 +8,7 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ def run_sweep(
     section = loaded.recipe.sweep
     if section is None:
         raise TrainError("the recipe has no `sweep` section", where=str(loaded.path), fix="see docs/recipe.md")
+    _need_searcher(section.searcher.type)
     space = Space.from_section(section)
     check_space(loaded, space)
     trials = Trials(loaded, space, home, console)
@@ -179,6 +181,17 @@ class Trials:
 
     def _loaded(self, config: Config) -> LoadedRecipe:
         return replace(self.loaded, recipe=Recipe.model_validate(self.space.apply(self.values, config)))
+
+
+def _need_searcher(name: str) -> None:
+    """Refuse a searcher whose package is not installed."""
+    package = {"tpe": "optuna", "blendsearch": "flaml", "cfo": "flaml"}.get(name)
+    if package and find_spec(package) is None:
+        raise TrainError(
+            f"the searcher '{name}' needs {package}, which is not installed",
+            where="sweep.searcher.type",
+            fix='pip install "tunesmith[sweep]", or take cost-aware',
+        )
 
 
 def _run(conductor: Conductor, trials: Trials, folder: Path, console: Console) -> None:

@@ -18,11 +18,12 @@ THIRD = sum(map(seconds, GRID)) / 3
 SEEDS = range(5)
 
 
-@pytest.mark.parametrize("searcher", ["cost-aware", "random", "tpe", "grid"])
+@pytest.mark.parametrize("searcher", ["cost-aware", "random", "tpe", "grid", "blendsearch", "cfo"])
 @pytest.mark.parametrize("scheduler", ["asha", "median", "none"])
 def test_no_sweep_goes_past_its_budget_by_more_than_a_report(tmp_path: Path, searcher: str, scheduler: str) -> None:
-    if searcher == "tpe":
+    if searcher in ("tpe", "blendsearch", "cfo"):
         pytest.importorskip("optuna")
+        pytest.importorskip("flaml")
     for wrong_by in (0.3, 3.0):
         sweep = play(section(THIRD, searcher, scheduler, 0), tmp_path / str(wrong_by), 0, Costs(wrong_by))
         assert sweep.spent <= Decimal(str(THIRD + SECONDS + START))
@@ -89,3 +90,22 @@ def test_what_came_to_its_end_is_trained_with_other_seeds_and_their_mean_counts(
 
     poor = play(section(80, "cost-aware", "none", 0, space=space, trials=3, seeds=3), tmp_path / "poor", 0, Costs())
     assert [trial.config.get("train.seed") for trial in poor.record.trials.values()] == [None, 1, 2]
+
+
+def test_the_cheapest_configuration_is_where_flaml_begins_and_a_killed_sweep_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("flaml")
+    space = {
+        "train.learning_rate": {"type": "loguniform", "low": 1e-4, "high": 3e-3},
+        "train.epochs": {"choice": [1, 2]},
+        "method.rank": {"type": "randint", "low": 4, "high": 32},
+        "method.alpha": {"type": "uniform", "low": 8, "high": 64, "when": {"train.epochs": 2}},
+    }
+    given = section(THIRD, "cfo", "asha", 0, space=space)
+    dead = play(given, tmp_path, 0, Costs(), die_at=20)
+    alive = play(given, tmp_path, 0, Costs())
+    trials = list(alive.record.trials.values())
+    assert len(trials) > len(dead.record.trials) > 1
+    assert trials[0].config["train.epochs"] == 1
+    assert all(("method.alpha" in trial.config) == (trial.config["train.epochs"] == 2) for trial in trials)
+    assert all(isinstance(trial.config["method.rank"], int) for trial in trials)
+    assert alive.winner()

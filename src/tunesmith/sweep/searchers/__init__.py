@@ -5,6 +5,7 @@ from __future__ import annotations
 from tunesmith.recipe.sweep import SweepSection
 from tunesmith.sweep.searchers.base import Forecast, Searcher
 from tunesmith.sweep.searchers.cost_aware import CostAwareSearcher
+from tunesmith.sweep.searchers.frugal import FrugalSearcher
 from tunesmith.sweep.searchers.grid import GridSearcher
 from tunesmith.sweep.searchers.random import RandomSearcher
 from tunesmith.sweep.searchers.tpe import TpeSearcher
@@ -14,6 +15,8 @@ from tunesmith.sweep.space import Space
 SEARCHERS: dict[str, type[Searcher]] = {
     "cost-aware": CostAwareSearcher,
     "tpe": TpeSearcher,
+    "blendsearch": FrugalSearcher,
+    "cfo": FrugalSearcher,
     "random": RandomSearcher,
     "grid": GridSearcher,
 }
@@ -24,6 +27,8 @@ __all__ = ["SEARCHERS", "Forecast", "Searcher", "Tried", "searcher_of"]
 def searcher_of(section: SweepSection) -> Searcher:
     """The searcher that a recipe's `sweep` section asks for."""
     space = Space.from_section(section)
+    if section.searcher.type in ("blendsearch", "cfo"):
+        return FrugalSearcher(space, section.trials, section.seed, section.searcher.type == "cfo")
     if section.searcher.type == "cost-aware":
         return CostAwareSearcher(space, section.trials, section.seed, section.objective.usd_weight)
     return SEARCHERS[section.searcher.type](space, section.trials, section.seed)
