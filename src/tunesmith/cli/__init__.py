@@ -66,7 +66,7 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a gate failed, 2 a mistake the user can mend."""
     from tunesmith.errors import TunesmithError
 
-    if "--json" in sys.argv:
+    if "--json" in sys.argv and not {"-h", "--help"} & set(sys.argv):
         from tunesmith.cli.output import keep_stdout_for_json
 
         keep_stdout_for_json()

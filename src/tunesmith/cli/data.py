@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tunesmith.cli.options import need_training_packages, recipe_arguments
-from tunesmith.cli.output import print_json
+from tunesmith.cli.output import answer, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,7 @@ def audit(source: str, overrides: tuple[str, ...], as_json: bool, html: Path | N
 
         write_output(html, to_html(report, Path(source).name))
     if as_json:
-        click.echo(report.model_dump_json(indent=2))
+        answer(report.model_dump_json(indent=2))
     else:
         from tunesmith.data.audit.terminal import show
 

@@ -50,7 +50,7 @@ def list_(name: str | None, as_json: bool) -> None:
         if name is not None:
             raise
         if as_json:
-            click.echo("[]")
+            print_json([])
         click.echo(f"no versions: {nothing}", err=True)
         return
     versions = registry.versions(name)
