@@ -230,15 +230,10 @@ class Conductor:
 
     def _remember(self) -> None:
         """Bring searcher, scheduler and purse to where the record stands."""
-        tried = {
+        self.searcher.tried = {
             name: Tried(self.seeds.plain(trial.config), [(r.loss, float(r.usd), r.share) for r in trial.reports])
             for name, trial in self.record.trials.items()
         }
-        state = self.searcher.state() | {"tried": {}}
-        if "budget" in state and tried:
-            state["budget"] = str(self.section.budget)
-        self.searcher.restore(state)
-        self.searcher.tried = tried
         for trial in self.record.trials.values():
             if trial.reports:
                 self.costs.learn(trial.config, trial.reports[-1].usd, trial.reports[-1].share)

@@ -12,16 +12,14 @@ from tunesmith.sweep.searchers.tpe import TpeSearcher
 from tunesmith.sweep.searchers.tried import Tried
 from tunesmith.sweep.space import Space
 
-SEARCHERS: dict[str, type[Searcher]] = {
-    "cost-aware": CostAwareSearcher,
+PLAIN: dict[str, type[Searcher]] = {
     "tpe": TpeSearcher,
-    "blendsearch": FrugalSearcher,
-    "cfo": FrugalSearcher,
     "random": RandomSearcher,
     "grid": GridSearcher,
 }
+"""Those that need nothing but the space, how many and a seed."""
 
-__all__ = ["SEARCHERS", "Forecast", "Searcher", "Tried", "searcher_of"]
+__all__ = ["Forecast", "Searcher", "Tried", "searcher_of"]
 
 
 def searcher_of(section: SweepSection) -> Searcher:
@@ -30,5 +28,5 @@ def searcher_of(section: SweepSection) -> Searcher:
     if section.searcher.type in ("blendsearch", "cfo"):
         return FrugalSearcher(space, section.trials, section.seed, section.searcher.type == "cfo")
     if section.searcher.type == "cost-aware":
-        return CostAwareSearcher(space, section.trials, section.seed, section.objective.usd_weight)
-    return SEARCHERS[section.searcher.type](space, section.trials, section.seed)
+        return CostAwareSearcher(space, section.trials, section.budget, section.seed, section.objective.usd_weight)
+    return PLAIN[section.searcher.type](space, section.trials, section.seed)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict
 from decimal import Decimal
 from random import Random
-from typing import Any
 
 from tunesmith.sweep.searchers.outlook import Outlook
 from tunesmith.sweep.searchers.tried import Tried
@@ -64,17 +62,6 @@ class Searcher(ABC):
     def again(self, trial_id: str) -> None:
         """A trial that had been stopped goes on."""
         self.tried[trial_id].ended = False
-
-    def state(self) -> dict[str, Any]:
-        """Everything that was tried, as plain JSON: enough to go on with the same choices."""
-        return {"tried": {trial_id: asdict(tried) for trial_id, tried in self.tried.items()}}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self.tried = {
-            trial_id: Tried(kept["config"], [(a, b, c) for a, b, c in kept["reports"]], kept["ended"])
-            for trial_id, kept in state["tried"].items()
-        }
 
     @abstractmethod
     def _choose(self, remaining_usd: Decimal, forecast: Forecast, first: Forecast) -> Config | None: ...

@@ -39,20 +39,12 @@ class CostAwareSearcher(Searcher):
     process that knows how far each had gone.
     """
 
-    def __init__(self, space: Space, trials: int, seed: int = 0, usd_weight: float = 0.0) -> None:
+    def __init__(self, space: Space, trials: int, budget: Decimal, seed: int = 0, usd_weight: float = 0.0) -> None:
         super().__init__(space, trials, seed)
         self.usd_weight = usd_weight
-        self.budget: Decimal | None = None
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"budget": None if self.budget is None else str(self.budget)}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.budget = None if state["budget"] is None else Decimal(state["budget"])
+        self.budget = budget
 
     def _choose(self, remaining_usd: Decimal, forecast: Forecast, first: Forecast) -> Config | None:
-        self.budget = max(self.budget or remaining_usd, remaining_usd)
         drawn = self._draws(self._rng(), CANDIDATES)
         whole = [(config, float(forecast(config))) for config in drawn]
         fitting = [Candidate(c, float(first(c)), usd) for c, usd in whole if usd <= float(remaining_usd)]
@@ -62,7 +54,7 @@ class CostAwareSearcher(Searcher):
         known = [tried for tried in self.tried.values() if tried.reports]
         if len(self.tried) < spread or len(known) < 2:
             return self._spread(fitting)
-        share_left = float(remaining_usd / self.budget) if self.budget else 0.0
+        share_left = float(remaining_usd / self.budget)
         return self._best_value(fitting, share_left)
 
     def _spread(self, fitting: Sequence[Candidate]) -> Config:

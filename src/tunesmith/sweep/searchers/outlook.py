@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class Outlook:
         self._unit: Config | None = None
         self._learnt: tuple[int, GaussianProcess] | None = None
 
-    def process(self, tried: Iterable[Tried]) -> GaussianProcess:
+    def process(self, tried: Collection[Tried]) -> GaussianProcess:
         """Learn from the reports; what was learnt from as many before is taken again."""
         import numpy as np
 
