@@ -49,7 +49,7 @@ def test_a_dear_run_and_one_whose_budget_ends_before_the_first_loss_do_not_start
     agreed = given("--set", "resources.usd_per_hour=36000", "--yes")
     assert agreed.returncode == 0, agreed.stderr
     assert "warning: the run is expected to cost $" in agreed.stderr
-    assert "usd: planned " in agreed.stdout
+    assert "cost: planned $" in agreed.stdout
 
 
 def test_a_budget_is_kept_to_a_report_and_the_run_goes_on_when_it_is_raised(project: Path) -> None:

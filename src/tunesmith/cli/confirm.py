@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
 
 from tunesmith.cli.explain_table import size
 from tunesmith.cli.plan_table import hours
+from tunesmith.plan.money import usd
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +27,6 @@ def confirm(planned: Planned, home: Home, console: Console, yes: bool) -> None:
     """
     from tunesmith.errors import PlanError
     from tunesmith.plan.ledger import Ledger
-    from tunesmith.plan.money import usd
     from tunesmith.train.expected import concerns, expect, keep
     from tunesmith.train.job import read_result
 
@@ -53,8 +54,13 @@ def tell_compared(compared: list[Compared], console: Console) -> None:
     """What was expected beside what came."""
     for one in compared:
         off = f" ({one.actual / one.expected - 1:+.0%})" if one.expected else ""
-        name = one.name.replace("_", " ")
-        _say(console, f"{name}: planned {one.expected:.3g} {one.unit}, actual {one.actual:.3g} {one.unit}{off}")
+        name = "cost" if one.unit == "$" else one.name.replace("_", " ")
+        expected, actual = (_amount(value, one.unit) for value in (one.expected, one.actual))
+        _say(console, f"{name}: planned {expected}, actual {actual}{off}")
+
+
+def _amount(value: float, unit: str) -> str:
+    return usd(Decimal(str(value))) if unit == "$" else f"{value:.3g} {unit}"
 
 
 def _say(console: Console, text: str) -> None:

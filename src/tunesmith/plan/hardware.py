@@ -33,7 +33,8 @@ class Machine:
     """A type of machine that can be rented or owned.
 
     `memory_bytes` is that of the host, `network` its bandwidth to other machines in bytes a second, `interruptions` the
-    share of spot machines lost in an hour, None where it is not known.
+    share of spot machines lost in an hour, None where it is not known; `bfloat16` whether its processor is known to
+    have instructions for that type.
     """
 
     provider: str
@@ -46,6 +47,7 @@ class Machine:
     network: float
     prices: tuple[Price, ...]
     interruptions: float | None = None
+    bfloat16: bool = False
 
     @property
     def key(self) -> str:

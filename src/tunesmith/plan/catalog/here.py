@@ -72,6 +72,7 @@ def this_machine(
         memory_bytes=found.memory_bytes,
         network=NETWORK,
         prices=(price or electricity(drawn, usd_per_kwh or USD_PER_KWH, ASSUMED_ON, said),),
+        bfloat16=bool(found.bf16),
     )
 
 

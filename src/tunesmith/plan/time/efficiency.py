@@ -10,7 +10,7 @@ from typing import Any
 
 from tunesmith.errors import PlanError
 from tunesmith.plan.hardware import Machine
-from tunesmith.plan.time.rates import Rates, assumed_rates, hardware_key
+from tunesmith.plan.time.rates import CPU_FLOPS, CPU_FLOPS_BFLOAT16, Rates, assumed_rates, hardware_key
 from tunesmith.store.durable import write_whole
 
 CALIBRATION = "calibration.json"
@@ -56,7 +56,7 @@ def _in_type(rates: Rates, machine: Machine, precision: str) -> Rates:
         return rates
     gpu = machine.accelerator
     if precision == "float32":
-        slower = gpu.flops_float32 / gpu.flops_16bit if gpu else 1.0
+        slower = gpu.flops_float32 / gpu.flops_16bit if gpu else CPU_FLOPS / CPU_FLOPS_BFLOAT16
         return replace(rates, computes_in="float32", flops=rates.flops * slower, attention=rates.attention * slower)
     return replace(rates, computes_in="bfloat16")
 

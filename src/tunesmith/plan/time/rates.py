@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tunesmith.plan.hardware import Machine
 from tunesmith.plan.time.published import SHARE_OF_BANDWIDTH, share_of
 
-CPU_FLOPS, CPU_BANDWIDTH = 40e9, 5e9
+CPU_FLOPS, CPU_FLOPS_BFLOAT16, CPU_BANDWIDTH = 40e9, 100e9, 5e9
 """Assumed for each core until it is measured: operations and bytes a second. Two cores of a Xeon with AVX512-BF16 reach
 214 GFLOP/s in this loop's products (benchmarks/results/train-2026-11.md); most cores have no such units."""
 
@@ -78,13 +78,15 @@ def hardware_key(machine: Machine) -> str:
 
 def assumed_rates(machine: Machine, method: str) -> Rates:
     """Rates of hardware that nobody has measured here, from its data sheet and the shares that others reach of it."""
+    flops = (CPU_FLOPS_BFLOAT16 if machine.bfloat16 else CPU_FLOPS) * machine.cpus
+    knows = "cores and bfloat16 instructions are" if machine.bfloat16 else "cores is"
     common = Rates(
-        hardware=hardware_key(machine), method=method, computes_in="float32",
-        flops=CPU_FLOPS * machine.cpus, attention=CPU_FLOPS * machine.cpus / 4, bandwidth=CPU_BANDWIDTH * machine.cpus,
+        hardware=hardware_key(machine), method=method, computes_in="bfloat16" if machine.bfloat16 else "float32",
+        flops=flops, attention=flops / 4, bandwidth=CPU_BANDWIDTH * machine.cpus,
         unpack=3e8 * machine.cpus, quantise=3e7 * machine.cpus, exchange=1e9,
         dispatch=2e-3, step=0.02, start_up=16.0, load=5e8, write=3e8, decode=5e-4, position=2e-3,
         sharing=1.1, origin="assumed", date=date(2026, 11, 25),
-        source="a CPU of which only the number of cores is known",
+        source=f"a CPU of which only the number of {knows} known",
     )  # fmt: skip
     gpu = machine.accelerator
     if gpu is None:

@@ -95,6 +95,14 @@ def test_a_gpu_without_bfloat16_computes_in_float32() -> None:
     assert found.rates.flops < T4.flops_float32
 
 
+def test_a_processor_with_bfloat16_instructions_is_assumed_to_use_them() -> None:
+    plain, quick = machine(cpus=2), replace(machine(cpus=2), bfloat16=True)
+    before, after = (Efficiency().rates(one, "lora") for one in (plain, quick))
+    assert (before.computes_in, after.computes_in) == ("float32", "bfloat16")
+    assert after.flops == 2.5 * before.flops
+    assert Efficiency().rates(quick, "lora", "float32").flops == pytest.approx(before.flops)
+
+
 def test_workers_without_rows_do_not_make_a_step_shorter() -> None:
     of = recipe(train={"batch_size": 2})
     two, eight = (
