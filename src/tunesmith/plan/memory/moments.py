@@ -79,12 +79,19 @@ def _whole(setting: Setting, tensor: Tensor) -> int:
 
 
 def _backward(setting: Setting) -> list[Term]:
+    """On CPUs gloo (torch 2.13) reduces a copy of what it is given, and gathers into one: measured, once the input's
+    size each."""
     size = unpacked(setting)
     found = [Term("one matrix unpacked", size, f"largest x {setting.compute} bytes", setting.here)]
     if setting.strategy == "fsdp" and setting.workers > 1:
         largest = max(sum(one.values for one in group if one.trained) for group in setting.groups())
         each = setting.compute + 4
         found.append(Term("gradients to reduce", largest * each, f"{largest:,} values x {each} bytes", setting.here))
+        if not setting.on_gpu:
+            *layers, _ = setting.groups()
+            layer = max(sum(_whole(setting, tensor) for tensor in group) for group in layers)
+            formula = f"{largest:,} values x 4 bytes, and a layer"
+            found.append(Term("gloo's copies of both", largest * 4 + layer, formula, setting.here))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,11 +32,13 @@ class Efficiency:
         found = [one for one in self.measured if one.hardware == hardware_key(machine)]
         if precision != "auto":
             found = [one for one in found if one.computes_in == precision]
-        alike = [one for one in found if one.method == method]
-        if alike:
-            return alike[-1]
         if found:
-            return replace(found[-1], source=f"{found[-1].source}, with {found[-1].method}")
+            # Ray and the packages start as they do whatever is trained, and one start is not like another.
+            start_up = statistics.median(one.start_up for one in found)
+            alike = [one for one in found if one.method == method]
+            if alike:
+                return replace(alike[-1], start_up=start_up)
+            return replace(found[-1], start_up=start_up, source=f"{found[-1].source}, with {found[-1].method}")
         assumed = assumed_rates(machine, method)
         return _in_type(assumed, machine, precision)
 
