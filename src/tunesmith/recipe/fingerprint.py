@@ -12,14 +12,16 @@ from tunesmith.recipe.section import Section
 def fingerprint(section: Section) -> str:
     """Hash a section's canonical form: SHA-256 in hex of JSON with sorted keys, defaults included.
 
-    Order of keys, comments, quotes, `extends` and the recipe's folder do not count; relative paths count as written.
+    Order of keys, comments, quotes, `extends`, the recipe's folder and what a section calls `beside` do not count;
+    relative paths count as written.
     """
     return hashlib.sha256(canonical(section).encode("ascii")).hexdigest()
 
 
 def canonical(section: Section) -> str:
     """Give the canonical JSON form: ASCII, no spaces, whole numbers without a point."""
-    values = _canonical(section.model_dump(mode="json"))
+    whole = section.model_dump(mode="json")
+    values = _canonical({key: value for key, value in whole.items() if key not in section.beside})
     return json.dumps(values, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from tunesmith.recipe.budget import BudgetSection
@@ -12,18 +14,21 @@ from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.section import Section
+from tunesmith.recipe.serve import ServeSection
 from tunesmith.recipe.sweep import SweepSection
 from tunesmith.recipe.tracking import TrackingSection
 from tunesmith.recipe.train import TrainSection
 
 RESERVED = {
-    "serve": "serving arrives with `tunesmith serve`",
+    "monitor": "watching arrives with `tunesmith monitor`",
 }
 """Keys that later releases use; refused until then, so that no setting is ignored in silence."""
 
 
 class Recipe(Section):
     """One fine-tune, from rows of examples to a measured, registered version."""
+
+    beside: ClassVar[tuple[str, ...]] = ("serve",)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     """Name the versions are registered under: lower-case letters, digits, dots, dashes, underscores."""
@@ -57,6 +62,9 @@ class Recipe(Section):
 
     sweep: SweepSection | None = None
     """Settings to try many values of, for `tunesmith sweep`."""
+
+    serve: ServeSection | None = None
+    """The endpoint of `tunesmith serve`; every setting has a default."""
 
     @property
     def base(self) -> ModelSection:

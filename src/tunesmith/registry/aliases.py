@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from types import EllipsisType
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from tunesmith.errors import RegistryError
 from tunesmith.registry.rows import find_version, unknown_alias, unknown_name
@@ -64,6 +64,11 @@ def history(connection: Connection, name: str, alias: str) -> list[AliasMove]:
     if not listed:
         raise unknown_alias(connection, name, alias)
     return listed
+
+
+def count_moves(connection: Connection) -> int:
+    """How many moves there were; none is ever taken away."""
+    return connection.execute(select(func.count()).select_from(alias_moves)).scalar_one()
 
 
 def _write(connection: Connection, done: AliasMove) -> None:

@@ -119,12 +119,24 @@ class Registry:
         with self._database.reading() as connection:
             return alias_rows.history(connection, name, alias)
 
+    def state(self) -> tuple[int, int]:
+        """Changes whenever a version is registered or an alias is moved; cheap to ask often."""
+        with self._database.reading() as connection:
+            return rows.count_versions(connection), alias_rows.count_moves(connection)
+
     def fetch(self, version: Version) -> Path:
         """A local folder with the version's files, every one compared with its hash. Treat it as read-only.
 
         Raises StoreError naming the file that is missing or wrong.
         """
         return self._holder(version).fetch(version.content_hash, self._cache)
+
+    def read(self, version: Version, name: str) -> bytes | None:
+        """One small file of a version, compared with its hash; None where it has none of that name.
+
+        Raises StoreError when the file is missing or wrong.
+        """
+        return self._holder(version).read(version.content_hash, name)
 
     def verify(self, version: Version) -> Manifest:
         """Read every file of a version again and compare its hash. Raises StoreError naming what is wrong."""

@@ -39,6 +39,11 @@ def list_versions(connection: Connection, name: str | None) -> list[Version]:
     return listed
 
 
+def count_versions(connection: Connection) -> int:
+    """How many versions there are; none is ever taken away."""
+    return connection.execute(select(func.count()).select_from(versions)).scalar_one()
+
+
 def find_version(connection: Connection, name: str, number: int, chosen_by: str = "number") -> Version:
     """One version. Raises RegistryError naming the versions there are."""
     one = select(versions).where(versions.c.name == name, versions.c.number == number)

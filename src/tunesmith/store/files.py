@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -94,6 +95,24 @@ class FileStore:
                 fix="remove what does not belong, and register the same files again: that mends the copy",
             )
         return manifest
+
+    def read(self, content_hash: str, name: str) -> bytes | None:
+        """One small file of an artefact, compared with its hash; None where the artefact has none of that name.
+
+        Raises NotStored, or StoreError when the file is missing or wrong.
+        """
+        file = next((one for one in self.manifest(content_hash).files if one.name == name), None)
+        if file is None:
+            return None
+        content = BytesIO()
+        with self._explain(), suppress(FileNotFoundError), self._place.open(content_hash, name) as source:
+            if digest(chunks(source), content) == (file.size, file.sha256):
+                return content.getvalue()
+        raise StoreError(
+            f"the artefact is damaged: '{name}' has changed or is missing",
+            where=self.uri(content_hash),
+            fix="register the same files again: that mends the copy",
+        )
 
     def fetch(self, content_hash: str, cache: Path) -> Path:
         """A local folder with the artefact's files, verified. Treat it as read-only.

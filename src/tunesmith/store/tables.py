@@ -11,7 +11,9 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
@@ -22,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0003"
 """Newest migration. A database at this revision is opened without loading Alembic."""
 
 REVISION_TABLE = "tunesmith_schema"
@@ -114,3 +116,107 @@ alias_moves = Table(
     ),
 )
 """Every move of every alias, oldest first by id. Triggers refuse UPDATE and DELETE."""
+
+keys = Table(
+    "tunesmith_keys",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_minute", Integer),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+"""One row for each API key, revoked ones too; of the secret only its SHA-256."""
+
+audit = Table(
+    "tunesmith_audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+)
+"""Who did what to keys and traffic, oldest first by id. Triggers refuse UPDATE and DELETE."""
+
+experiments = Table(
+    "tunesmith_experiments",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("running", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", JSON, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+"""Experiments as they are now; `state` is what `experiment.Experiment` writes."""
+
+experiment_changes = Table(
+    "tunesmith_experiment_changes",
+    metadata,
+    Column("experiment", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("state", JSON, nullable=False),
+    PrimaryKeyConstraint("experiment", "revision", name="tunesmith_experiment_changes_key"),
+)
+"""Every state an experiment was in, who brought it there, and why."""
+
+requests = Table(
+    "tunesmith_requests",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("experiment", String(64)),
+    Column("variant", String(64)),
+    Column("epoch", Integer),
+    Column("unit", String(64)),
+    Column("role", String(16), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("first_seconds", Float),
+    Column("seconds", Float, nullable=False),
+    Column("pieces", Integer, nullable=False),
+    Column("empty", Boolean),
+    Column("truncated", Boolean),
+    Column("invalid", Boolean),
+    Index("tunesmith_requests_experiment", "experiment", "unit", "at"),
+)
+"""One row for each request that an engine was asked: who answered, how it went. No text of it."""
+
+feedback = Table(
+    "tunesmith_feedback",
+    metadata,
+    Column("request", String(64), nullable=False),
+    Column("metric", String(64), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("value", Float),
+    Column("text", Text),
+    PrimaryKeyConstraint("request", "metric", "tenant", name="tunesmith_feedback_key"),
+)
+"""What was said of an answer, by metric: the last word of each tenant counts."""
+
+parity = Table(
+    "tunesmith_parity",
+    metadata,
+    Column("version", String(120), nullable=False),
+    Column("engine", String(200), nullable=False),
+    Column("passed", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("version", "engine", name="tunesmith_parity_key"),
+)
+"""Whether an engine says what the trainer's model says, by version and kind of engine; the last check counts."""

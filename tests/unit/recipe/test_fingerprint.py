@@ -10,6 +10,8 @@ import pytest
 
 from tunesmith.recipe.fingerprint import canonical, fingerprint
 from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.schema import Recipe
+from tunesmith.recipe.serve import ServeSection
 from tunesmith.recipe.train import EarlyStoppingSection, TrainSection
 
 ONE = """\
@@ -64,3 +66,10 @@ def test_canonical_form() -> None:
 def test_canonical_form_is_json_of_the_section() -> None:
     section = TrainSection(learning_rate=1e-5)
     assert json.loads(canonical(section)) == section.model_dump(mode="json")
+
+
+def test_how_a_version_is_served_is_no_part_of_what_it_is() -> None:
+    recipe = Recipe.model_validate({"name": "x", "model": {"source": "some/model"}, "data": {"train": "rows.jsonl"}})
+    served = recipe.model_copy(update={"serve": ServeSection(port=9000)})
+    assert fingerprint(served) == fingerprint(recipe)
+    assert served.model_dump()["serve"]["port"] == 9000

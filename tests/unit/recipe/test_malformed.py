@@ -141,9 +141,9 @@ SETTINGS = {
     "typo below": ("train: {epoch: 1}", "r.yaml:4: train.epoch: unknown key", "did you mean 'epochs'?"),
     "elsewhere": ("learning_rate: 1e-4", "r.yaml:4: learning_rate: unknown key", "did you mean 'train.learning_rate'?"),
     "reserved": (
-        "serve: {}",
-        "r.yaml:4: serve: not in this release: serving arrives with `tunesmith serve`",
-        "remove `serve` for now",
+        "monitor: {}",
+        "r.yaml:4: monitor: not in this release: watching arrives with `tunesmith monitor`",
+        "remove `monitor` for now",
     ),
     "word for a number": (
         "train:\n  epochs: 1\n  learning_rate: fast",
@@ -361,7 +361,7 @@ def test_nothing_of_what_is_required() -> None:
 def test_all_mistakes_at_once_in_the_order_of_their_lines() -> None:
     content = (
         "name: My\nmodel: {source: some/model, dtyp: auto}\ndata: {train: x}\n"
-        "train:\n  epochs: -1\n  packing: 3\nserve: 1\n"
+        "train:\n  epochs: -1\n  packing: 3\nmonitor: 1\n"
     )
     error = refused(content.encode(), "train.batch_size=none")
     assert str(error) == (
@@ -374,8 +374,8 @@ def test_all_mistakes_at_once_in_the_order_of_their_lines() -> None:
         "    fix: give a number above 0\n"
         "  r.yaml:6: train.packing: 3 is not true or false\n"
         "    fix: give true or false\n"
-        "  r.yaml:7: serve: not in this release: serving arrives with `tunesmith serve`\n"
-        "    fix: remove `serve` for now\n"
+        "  r.yaml:7: monitor: not in this release: watching arrives with `tunesmith monitor`\n"
+        "    fix: remove `monitor` for now\n"
         "  --set train.batch_size=none: train.batch_size: 'none' is not a whole number of at least 1\n"
         "    fix: give a whole number of at least 1"
     )

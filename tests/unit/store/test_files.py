@@ -41,6 +41,18 @@ def test_what_is_put_is_fetched(store: FileStore, artefact: Path, tmp_path: Path
     assert store.put(artefact) == manifest and store.list() == [manifest.content_hash]
 
 
+def test_one_file_is_read_without_the_others(store: FileStore, artefact: Path, tmp_path: Path) -> None:
+    found = store.put(artefact).content_hash
+    files = store.fetch(found, tmp_path / "cache")
+    (files / "weights.bin").unlink()
+    assert store.read(found, "sub/Ünï 模型.json") == b"{}"
+    assert store.read(found, "nothing.json") is None
+    (files / "sub" / "Ünï 模型.json").write_text("[]")
+    for name in ("weights.bin", "sub/Ünï 模型.json"):
+        with pytest.raises(StoreError, match="has changed or is missing"):
+            store.read(found, name)
+
+
 def test_the_content_hash_is_that_of_sha256sum(store: FileStore, artefact: Path) -> None:
     # Reference: coreutils. Sorting by bytes is what LC_ALL=C asks for.
     command = "find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
