@@ -119,6 +119,18 @@ def test_registry_ls(slim: Run) -> None:
     assert json.loads(slim("tunesmith", "registry", "ls", "--json").stdout) == []
 
 
+def test_keys_and_experiments(slim: Run) -> None:
+    for verb in ("keys", "experiment"):
+        assert json.loads(slim("tunesmith", verb, "ls", "--json").stdout) == []
+    assert slim("tunesmith", "keys", "create", "shop").stdout.startswith("sk-ts-")
+    assert json.loads(slim("tunesmith", "keys", "ls", "--json").stdout)[0]["tenant"] == "shop"
+
+
+def test_serving_without_vllm_says_how_to_get_it(slim: Run) -> None:
+    answer = slim("tunesmith", "serve", "summaries", exit_code=2)
+    assert "serving needs ray, vllm" in answer.stderr and "tunesmith[train,serve]" in answer.stderr
+
+
 def test_doctor_says_what_is_missing(slim: Run) -> None:
     shown = slim("tunesmith", "doctor").stdout
     assert "torch" in shown

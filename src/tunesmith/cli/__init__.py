@@ -18,6 +18,9 @@ VERBS = {
     "run": "All of it: audit, prepare, train, evaluate, register.",
     "sweep": "Try many settings of a recipe within a budget; register the best.",
     "registry": "List versions and move aliases.",
+    "serve": "Put versions behind an endpoint that any OpenAI client can use.",
+    "experiment": "Variants in real traffic, and statistics that decide.",
+    "keys": "Make and revoke API keys of that endpoint.",
     "chat": "Talk to a registered version.",
     "export": "Write a version as merged safetensors for other tools.",
 }

@@ -60,7 +60,7 @@ def list_(name: str | None, as_json: bool) -> None:
     if as_json:
         print_json([{**version.to_json(), "aliases": pointing.get(version.reference, [])} for version in versions])
         return
-    _print_table(
+    print_table(
         ("version", "aliases", "verdict", "kind", "base model", "created (UTC)", "by"),
         [
             (
@@ -96,7 +96,7 @@ def show(version: str, as_json: bool) -> None:
         return
     long = ("recipe", "report")
     rows = [(key.replace("_", " "), _one_line(value)) for key, value in fields.items() if key not in long]
-    _print_table(("field", "value"), rows)
+    print_table(("field", "value"), rows)
     click.echo(f"the whole of it, with recipe and report: tunesmith registry show {found.reference} --json", err=True)
 
 
@@ -120,7 +120,7 @@ def alias(
     """
     number = _number(name, version)
     expected = {} if expect is None else {"expected": None if expect == "none" else _number(name, expect)}
-    moved = _open().move_alias(name, alias, number, who or _user(), why, force=force, **expected)
+    moved = _open().move_alias(name, alias, number, who or user(), why, force=force, **expected)
     if as_json:
         print_json(moved.to_json())
         return
@@ -145,7 +145,7 @@ def history(name: str, alias: str, as_json: bool) -> None:
     if as_json:
         print_json([move.to_json() for move in moves])
         return
-    _print_table(
+    print_table(
         ("when (UTC)", "from", "to", "who", "why"),
         [
             (
@@ -196,7 +196,8 @@ def _number(name: str, text: str) -> int:
     return int(number)
 
 
-def _user() -> str:
+def user() -> str:
+    """Who is at work, by the machine's own account."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -210,7 +211,8 @@ def _one_line(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A plain table on standard output, as wide as the terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

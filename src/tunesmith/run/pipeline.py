@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.evaluate.result import EvaluationReport
+from tunesmith.models.servable import CONFIG, adapter_config, why_not
 from tunesmith.registry.version import Version
 from tunesmith.run.evaluation import evaluate_run
 from tunesmith.run.register import register
@@ -67,4 +68,8 @@ def run_recipe(
     report, folder = evaluate_run(planned, result, home, console)
     compared = compare(planned.job.folder, result)
     version, report = register(planned, report, folder, home, compared)
+    if version.kind == "adapter":
+        config = adapter_config((planned.artefact / CONFIG).read_bytes())
+        if (reason := why_not(config)) is not None:
+            console.print(f"warning: vLLM cannot serve {version.reference}: {reason}", markup=False, soft_wrap=True)
     return Outcome(report, folder, version, time.perf_counter() - began, tuple(compared))

@@ -1,0 +1,372 @@
+"""`tunesmith experiment`: variants of a name in real traffic, and what that shows."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tunesmith.cli.output import print_json
+
+if TYPE_CHECKING:
+    from tunesmith.experiment.book import Book
+    from tunesmith.experiment.experiment import Experiment, Variant
+    from tunesmith.registry.registry import Registry
+    from tunesmith.store.database import Database
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+why = click.option("--why", required=True, help="The reason, kept in the history.")
+by = click.option("--by", "who", help="Who does it; the user of this machine if left out.")
+
+
+@click.group(name="experiment")
+def command() -> None:
+    """Put variants of a name into real traffic, and let statistics that may be looked at every day decide.
+
+    \b
+    Example:
+      tunesmith experiment start summaries --variant summaries@4 --stage canary --why "trained on corrected rows"
+      tunesmith experiment status summaries
+      tunesmith experiment promote summaries v4 --why "better, and nothing broke"
+    """
+
+
+@command.command()
+@click.argument("name")
+@click.option("--variant", "versions", multiple=True, metavar="[KEY=]NAME@N", help="A version to try; repeatable.")
+@click.option("--prompt", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="A prompt of the base model to try: a JSON list of messages.")  # fmt: skip
+@click.option("--control", help="What it is compared with.  [default: what NAME means now]")
+@click.option("--stage", type=click.Choice(["shadow", "canary", "ab"]), default="canary", show_default=True,
+              help="shadow: a copy nobody sees; canary: a few users; ab: even shares.")  # fmt: skip
+@click.option("--steps", default="1,5,25,50", show_default=True, help="Canary steps, in per cent.")
+@click.option("--step-hours", type=float, help="Hours after which a canary goes up a step by itself.")
+@click.option("--goal", "goals", multiple=True, metavar="NAME[:lower][:MATTERS]",
+              help="Feedback that decides; higher is better unless it says lower.  [default: thumb]")  # fmt: skip
+@click.option("--json-schema", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Schema of a right answer: those that it refuses count as invalid.")  # fmt: skip
+@click.option("--planned-users", type=click.IntRange(min=100), default=2000, show_default=True,
+              help="Users, of both together, at which to be surest.")  # fmt: skip
+@click.option("--auto", "decides_itself", is_flag=True, help="Promote by itself when the numbers say so.")
+@why
+@by
+@as_json
+def start(
+    name: str,
+    versions: tuple[str, ...],
+    prompt: Path | None,
+    control: str | None,
+    stage: Any,
+    steps: str,
+    step_hours: float | None,
+    goals: tuple[str, ...],
+    json_schema: Path | None,
+    planned_users: int,
+    decides_itself: bool,
+    why: str,
+    who: str | None,
+    as_json: bool,
+) -> None:
+    """Begin an experiment on NAME. Endpoints that run know it within two seconds.
+
+    Guardrails take a variant out by themselves: errors, empty and truncated answers, slow ones, thumbs down.
+
+    \b
+    Example:
+      tunesmith experiment start summaries --variant summaries@4 --goal thumb:0.02 --why "new rows"
+    """
+    from tunesmith.cli.registry import user
+    from tunesmith.experiment.experiment import CONTROL
+
+    registry, book, _ = _open()
+    variants: dict[str, Variant] = {CONTROL: _variant(registry, control or _answers(registry, name))[1]}
+    for text in versions:
+        key, variant = _variant(registry, text)
+        if key in variants:
+            raise click.UsageError(f"two variants are called '{key}': name one with KEY={text}")
+        variants[key] = variant
+    if prompt is not None:
+        variants["prompt"] = _prompt(prompt)
+    made = book.start(
+        name, variants, stage, who or user(), why,
+        steps=_steps(steps), step_hours=step_hours, goals=tuple(_goal(text) for text in goals or ("thumb",)),
+        json_schema=_json(json_schema) if json_schema else None, planned_users=planned_users,
+        decides_itself=decides_itself,
+    )  # fmt: skip
+    _told(made, as_json)
+
+
+@command.command()
+@click.argument("experiment")
+@click.argument("weights", nargs=-1, required=True, metavar="VARIANT=PER_CENT...")
+@why
+@by
+@as_json
+def weights(experiment: str, weights: tuple[str, ...], why: str, who: str | None, as_json: bool) -> None:
+    """Change the shares of traffic; as few users as possible move.
+
+    \b
+    Example:
+      tunesmith experiment weights summaries control=90 v4=10 --why "looks well"
+    """
+    from tunesmith.cli.registry import user
+
+    shares = dict(_pair(text) for text in weights)
+    stage: Any = "canary" if min(shares.values(), default=0) < 50 else "ab"
+    _, book, _ = _open()
+    made = book.change(experiment, lambda one: one.with_weights(shares, stage), who or user(), "weights", why)
+    _told(made, as_json)
+
+
+@command.command()
+@click.argument("experiment")
+@click.argument("variant")
+@why
+@by
+@as_json
+def promote(experiment: str, variant: str, why: str, who: str | None, as_json: bool) -> None:
+    """End EXPERIMENT in favour of VARIANT: the champion moves to its version.
+
+    \b
+    Example:
+      tunesmith experiment promote summaries v4 --why "better, and nothing broke"
+    """
+    from tunesmith.cli.registry import user
+    from tunesmith.experiment.book import promoted
+    from tunesmith.experiment.promote import move_champion
+
+    registry, book, _ = _open()
+    found = book.find(experiment)
+    made = partial(promoted, variant=variant, reason=why)
+    made(found)
+    if found.running:
+        move_champion(registry, found, variant, who or user(), why)
+    _told(book.change(found.id, made, who or user(), "promote", why), as_json)
+
+
+@command.command()
+@click.argument("experiment")
+@why
+@by
+@as_json
+def rollback(experiment: str, why: str, who: str | None, as_json: bool) -> None:
+    """End EXPERIMENT: all traffic goes to the control.
+
+    \b
+    Example:
+      tunesmith experiment rollback summaries --why "users complain"
+    """
+    from tunesmith.cli.registry import user
+    from tunesmith.experiment.book import rolled_back
+
+    _, book, _ = _open()
+    made = book.change(experiment, partial(rolled_back, reason=why), who or user(), "rollback", why)
+    _told(made, as_json)
+
+
+@command.command("ls")
+@as_json
+def list_(as_json: bool) -> None:
+    """List experiments, newest first.
+
+    \b
+    Example:
+      tunesmith experiment ls
+    """
+    from tunesmith.cli.registry import print_table
+    from tunesmith.store.database import NoDatabase
+
+    try:
+        every = _open()[1].every()
+    except NoDatabase as nothing:
+        every = []
+        click.echo(f"no experiments: {nothing}", err=True)
+    if as_json:
+        print_json([{**one.model_dump(mode="json"), "started_at": began.isoformat()} for one, began, _ in every])
+        return
+    print_table(
+        ("experiment", "stage", "weights", "started (UTC)", "verdict"),
+        [
+            (one.id, one.stage, shares_of(one), began.strftime("%Y-%m-%d %H:%M"), one.verdict or "")
+            for one, began, _ in every
+        ],
+    )
+
+
+@command.command()
+@click.argument("experiment")
+@as_json
+def status(experiment: str, as_json: bool) -> None:
+    """Show both sides of EXPERIMENT (its id, or a name's newest): users, intervals, guardrails, what to do.
+
+    \b
+    Example:
+      tunesmith experiment status summaries
+    """
+    from tunesmith.cli.experiment_table import show
+    from tunesmith.experiment.referee import stand
+
+    _, book, database = _open()
+    standing = stand(database, book.find(experiment))
+    if as_json:
+        print_json(standing.to_json())
+        return
+    show(standing, book.history(standing.experiment.id))
+
+
+@command.command()
+@click.argument("experiment")
+@click.option("--html", "path", type=click.Path(path_type=Path), required=True, help="The file to write.")
+def report(experiment: str, path: Path) -> None:
+    """Write EXPERIMENT as a page: the intervals as they went, guardrails, changes.
+
+    \b
+    Example:
+      tunesmith experiment report summaries --html experiment.html
+    """
+    from importlib.util import find_spec
+
+    from tunesmith.cli.output import check_output, write_output
+    from tunesmith.errors import TunesmithError
+    from tunesmith.experiment.referee import stand
+
+    check_output(path)
+    if find_spec("jinja2") is None:
+        raise TunesmithError("pages need jinja2, which is not installed", fix="pip install jinja2")
+    from tunesmith.experiment.report import experiment_page
+    from tunesmith.experiment.timeline import timeline
+
+    _, book, database = _open()
+    standing = stand(database, book.find(experiment))
+    found = standing.experiment
+    lines = {
+        (variant, goal.name): timeline(database, found, goal.name, variant)
+        for variant in found.treatments
+        for goal in found.goals
+    }
+    write_output(path, experiment_page(standing, book.history(found.id), lines))
+    click.echo(str(path))
+
+
+@command.command()
+@click.argument("experiment")
+@as_json
+def history(experiment: str, as_json: bool) -> None:
+    """Show every change of EXPERIMENT, oldest first.
+
+    \b
+    Example:
+      tunesmith experiment history summaries
+    """
+    from tunesmith.cli.registry import print_table
+
+    _, book, _ = _open()
+    changes = book.history(book.find(experiment).id)
+    if as_json:
+        print_json(changes)
+        return
+    rows = [(one["at"][:19], one["who"], one["action"], one["stage"], one["why"]) for one in changes]
+    print_table(("when (UTC)", "who", "what", "stage", "why"), rows)
+
+
+def shares_of(experiment: Experiment) -> str:
+    """The weights in words."""
+    return ", ".join(f"{name} {weight:g} %" for name, weight in experiment.weights.items())
+
+
+def _open() -> tuple[Registry, Book, Database]:
+    from tunesmith.experiment.book import Book
+    from tunesmith.registry.registry import Registry
+    from tunesmith.store.database import Database
+    from tunesmith.store.home import find_home
+
+    home = find_home()
+    registry = Registry.open(home, create=False)
+    database = Database.open(home.database_url)
+    return registry, Book(database), database
+
+
+def _told(made: Experiment, as_json: bool) -> None:
+    if as_json:
+        print_json(made.model_dump(mode="json"))
+        return
+    verdict = f": {made.verdict}, {made.reason}" if made.verdict else ""
+    click.echo(f"{made.id} is in stage {made.stage} ({shares_of(made)}){verdict}")
+
+
+def _answers(registry: Registry, name: str) -> str:
+    """What a bare name means to clients: its champion, or the newest that passed."""
+    from tunesmith.experiment.promote import CHAMPION
+
+    has_champion = any(alias.alias == CHAMPION for alias in registry.aliases(name))
+    return f"{name}@{CHAMPION}" if has_champion else name
+
+
+def _variant(registry: Registry, text: str) -> tuple[str, Variant]:
+    """`key=name@3`, or a version, whose key is then `v3`. Raises RegistryError."""
+    from tunesmith.experiment.experiment import Variant
+
+    key, separator, reference = text.partition("=")
+    found = registry.resolve(reference if separator else text)
+    return key if separator else f"v{found.number}", Variant(version=found.reference)
+
+
+def _prompt(path: Path) -> Variant:
+    from pydantic import ValidationError
+
+    from tunesmith.errors import TunesmithError
+    from tunesmith.experiment.experiment import Variant
+
+    try:
+        return Variant(messages=tuple(_json(path)))
+    except (ValidationError, TypeError):
+        raise TunesmithError(
+            "this is not a prompt", where=str(path), fix='write a list: [{"role": "system", "content": "..."}]'
+        ) from None
+
+
+def _json(path: Path) -> Any:
+    from tunesmith.errors import TunesmithError
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TunesmithError(f"this is not JSON: {error}", where=str(path)) from None
+
+
+def _goal(text: str) -> Any:
+    from pydantic import ValidationError
+
+    from tunesmith.experiment.experiment import Goal
+
+    name, *rest = text.split(":")
+    numbers = [part for part in rest if part not in ("lower", "higher")]
+    try:
+        return Goal(
+            name=name, better="lower" if "lower" in rest else "higher", matters=float(numbers[0]) if numbers else 0.0
+        )
+    except (ValueError, ValidationError):
+        raise click.UsageError(f"'{text}' is not a goal: NAME, NAME:lower or NAME:0.02") from None
+
+
+def _steps(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(0 < step <= 100 for step in found) or sorted(found) != list(found):
+        raise click.UsageError(f"'{text}' are not steps: per cents that go up, 1,5,25,50")
+    return found
+
+
+def _pair(text: str) -> tuple[str, float]:
+    key, separator, value = text.partition("=")
+    try:
+        if separator:
+            return key, float(value)
+    except ValueError:
+        pass
+    raise click.UsageError(f"'{text}' is not a weight: write VARIANT=PER_CENT")

@@ -1,0 +1,145 @@
+"""`tunesmith serve`: registered versions behind an endpoint that any OpenAI client can use."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tunesmith.cli.output import print_json
+
+if TYPE_CHECKING:
+    from tunesmith.recipe.model import ModelSection
+    from tunesmith.recipe.serve import ServeSection
+    from tunesmith.serve.plan import Plan
+    from tunesmith.store.home import Home
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("what")
+@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe.")
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: 8000]")
+@click.option("--model", help="Where the base model is, if not where the recipe says.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be started.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is started as JSON, one line when it is up.")
+def command(
+    what: str,
+    overrides: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    model: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Serve WHAT: a recipe (recipe.yaml) or a registered name (summaries), until Ctrl-C.
+
+    Clients put in `model` a name (summaries: its champion, or the newest that passed), an alias (summaries@champion), a
+    version (summaries@3) or the base model.
+
+    \b
+    Example:
+      tunesmith serve summaries
+      curl http://127.0.0.1:8000/v1/chat/completions -H 'content-type: application/json' \\
+        -d '{"model": "summaries", "messages": [{"role": "user", "content": "Hello"}]}'
+    """
+    need_serving_packages()
+    from rich.console import Console
+
+    from tunesmith.serve.plan import plan_serving
+    from tunesmith.store.home import find_home
+
+    console, home = Console(stderr=True), find_home()
+    name, section, serving, start = _asked(what, overrides, home)
+    changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    if model is not None:
+        section = section.model_copy(update={"source": model, "revision": None})
+    plan = plan_serving(name, section, serving.model_copy(update=changes), home, start)
+    if dry_run:
+        print_json(_described(plan)) if as_json else _say(console, plan)
+        return
+    _serve(plan, home, console, as_json)
+
+
+def need_serving_packages() -> None:
+    """Refuse where Ray Serve or vLLM is missing. Raises TunesmithError with the mending command."""
+    from importlib.util import find_spec
+
+    from tunesmith.errors import TunesmithError
+
+    missing = [name for name in ("ray", "vllm", "aiohttp", "fastapi") if find_spec(name) is None]
+    if missing:
+        raise TunesmithError(
+            f"serving needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
+            fix='pip install "tunesmith[train,serve]" on a machine with GPUs; docs/serve.md says how on a CPU',
+        )
+
+
+def _asked(what: str, overrides: tuple[str, ...], home: Home) -> tuple[str, ModelSection, ServeSection, Path]:
+    """Name, base model, settings, and where relative paths begin: of a recipe, or of a registered version's recipe."""
+    from tunesmith.recipe.serve import ServeSection
+
+    if what.endswith((".yaml", ".yml")) or "/" in what:
+        from tunesmith.recipe.load import load_recipe
+
+        path = Path(what)
+        recipe = load_recipe(path, overrides).recipe
+        return recipe.name, recipe.model, recipe.serve or ServeSection(), path.resolve().parent
+    from tunesmith.errors import TunesmithError
+    from tunesmith.recipe.model import ModelSection
+    from tunesmith.registry.registry import Registry
+
+    if overrides:
+        raise TunesmithError("--set changes a recipe, and a name was given", where="--set", fix="name the recipe")
+    registry = Registry.open(home, create=False)
+    try:
+        version = registry.resolve(what)
+    finally:
+        registry.close()
+    written = version.recipe.get("model") or {"source": version.base_model}
+    known = {key: value for key, value in written.items() if key in ModelSection.model_fields}
+    serving = ServeSection.model_validate(version.recipe.get("serve") or {})
+    return version.name, ModelSection.model_validate(known), serving, Path.cwd()
+
+
+def _serve(plan: Plan, home: Home, console: Any, as_json: bool) -> None:
+    from tunesmith.serve.local import running
+
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with console.status("starting") as status, running(plan, home, status.update) as address:
+        status.stop()
+        if as_json:
+            print_json({"address": address, **_described(plan)}, indent=None)
+        else:
+            _say(console, plan)
+            console.print(f"ready: {address}/v1 (Ctrl-C ends it)", markup=False, highlight=False)
+        ended.wait()
+        console.print("ending: requests in flight are finished first", markup=False)
+
+
+def _described(plan: Plan) -> dict[str, Any]:
+    return {
+        "base_model": plan.engine.model, "base_revision": plan.engine.revision, "names": list(plan.gateway.names),
+        "host": plan.host, "port": plan.port, "max_rank": plan.engine.max_rank, "keys": plan.gateway.keys,
+        "engine": plan.engine.settings.model_dump(mode="json"),
+    }  # fmt: skip
+
+
+def _say(console: Any, plan: Plan) -> None:
+    from tunesmith.serve.plan import is_loopback
+
+    engine, gateway = plan.engine, plan.gateway
+    loose = is_loopback(plan.host) and gateway.keys != "required"
+    lines = (
+        f"base: {engine.model} ({'; '.join(plan.base.trail)})",
+        f"names: {', '.join(gateway.names)}; adapters up to rank {engine.max_rank}, "
+        f"{engine.settings.max_adapters} at a time, {engine.settings.max_adapters_kept} in memory",
+        "access: " + ("anybody on this machine, until there is an API key" if loose else "with an API key"),
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

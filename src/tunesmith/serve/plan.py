@@ -1,0 +1,128 @@
+"""From a recipe or a registered version to engine and gateway: everything that can be refused is refused here."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunesmith.data.pin_date import pin_date, template_of
+from tunesmith.errors import ModelError, StoreError
+from tunesmith.keys.keyring import Keyring
+from tunesmith.models.resolve import ResolvedModel, resolve_model
+from tunesmith.models.servable import CONFIG, adapter_config, rank_for
+from tunesmith.recipe.model import ModelSection
+from tunesmith.recipe.serve import ServeSection
+from tunesmith.registry.registry import Registry
+from tunesmith.serve.spec import EngineSpec, GatewaySpec, ServeError
+from tunesmith.store.database import Database
+from tunesmith.store.home import Home
+
+ENGINE = "base"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be started: an engine, the gateway, where it listens, and the base model that was found."""
+
+    engine: EngineSpec
+    gateway: GatewaySpec
+    host: str
+    port: int
+    base: ResolvedModel
+
+
+def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Home, start: Path) -> Plan:
+    """Check names, base model and access. `start` is where relative paths begin.
+
+    Raises RegistryError for a name without versions, ModelError when the base cannot be had, ServeError when the
+    endpoint would be open to others than this machine.
+    """
+    check_access(section, home)
+    names = tuple(dict.fromkeys((name, *section.names)))
+    base = resolve_model(model, start, home.models)
+    engine = EngineSpec(
+        name=ENGINE,
+        model=base_name(model.source),
+        source=str(base.folder),
+        revision=base.revision,
+        settings=section.engine,
+        max_rank=section.engine.max_rank or rank_for(_ranks(home, names, base.revision)),
+        template=_dated(base.folder),
+    )
+    gateway = GatewaySpec(
+        engines=(engine,),
+        names=names,
+        address=f"http://{_reachable(section.host)}:{section.port}",
+        limits=section.limits,
+        keys=section.keys,
+        copies=section.gateways,
+        parity=section.parity,
+    )
+    return Plan(engine, gateway, section.host, section.port, base)
+
+
+def check_access(section: ServeSection, home: Home) -> None:
+    """Refuse an endpoint that others can reach and nobody needs a key for. Raises ServeError."""
+    if is_loopback(section.host):
+        return
+    if section.keys == "off":
+        raise ServeError(
+            f"{section.host} can be reached from other machines, and there keys cannot be off",
+            where="serve.keys",
+            fix="leave it out, or listen on 127.0.0.1",
+        )
+    keyring = Keyring(Database.open(home.database_url))
+    if not any(key.revoked_at is None for key in keyring.every()):
+        raise ServeError(
+            f"{section.host} can be reached from other machines, and there is no API key yet",
+            where="serve.host",
+            fix="tunesmith keys create TENANT",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def base_name(source: str) -> str:
+    """What clients call a base model: a hub id or short name as it is, a folder or file by its name."""
+    local = source.startswith((".", "/", "~")) or "://" in source or source.lower().endswith(".gguf")
+    return Path(source.rstrip("/")).name if local else source
+
+
+def _dated(folder: Path) -> str | None:
+    """The base's chat template with the day it was trained with, if it writes one."""
+    source = template_of(folder)
+    pinned = pin_date(source) if source is not None else None
+    return pinned if pinned != source else None
+
+
+def _ranks(home: Home, names: tuple[str, ...], revision: str) -> list[int]:
+    """The ranks of every adapter that may be served."""
+    registry = Registry.open(home)
+    found = []
+    try:
+        known = {version.name for version in registry.versions()}
+        for name in names:
+            for version in registry.versions(name) if name in known else ():
+                if version.kind == "adapter" and version.base_revision == revision:
+                    try:
+                        rank = adapter_config(registry.read(version, CONFIG)).get("r")
+                    except (StoreError, ModelError):
+                        continue  # the gateway says of it why it is not served
+                    found.append(rank if isinstance(rank, int) else 0)
+    finally:
+        registry.close()
+    return found
+
+
+def _reachable(host: str) -> str:
+    """Where the gateway finds Serve's proxy, which listens on this host."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

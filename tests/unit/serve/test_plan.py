@@ -1,0 +1,85 @@
+"""What `tunesmith serve` would start, and what it refuses before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import tiny_versions
+from tunesmith.keys.keyring import Keyring
+from tunesmith.recipe.method import MethodSection
+from tunesmith.recipe.model import ModelSection
+from tunesmith.recipe.serve import EngineSection, ServeSection
+from tunesmith.serve.plan import base_name, is_loopback, plan_serving
+from tunesmith.serve.spec import TOKEN, ServeError, engine_token
+from tunesmith.store.database import Database
+from tunesmith.store.home import Home, find_home
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
+    return find_home()
+
+
+def test_engine_and_gateway_are_those_of_the_recipe(home: Home, tmp_path: Path) -> None:
+    version = tiny_versions.register(tmp_path, MethodSection(rank=24))
+    section = ServeSection(names=("other",), port=8123, engine=EngineSection(max_sequences=4))
+    plan = plan_serving("tiny", ModelSection(source=str(tmp_path / "base")), section, home, tmp_path)
+    assert plan.engine.revision == version.base_revision
+    assert (plan.engine.model, plan.engine.max_rank, plan.engine.settings.max_sequences) == ("base", 32, 4)
+    assert plan.gateway.names == ("tiny", "other")
+    assert (plan.gateway.address, plan.gateway.keys) == ("http://127.0.0.1:8123", "auto")
+
+
+def test_an_endpoint_for_others_needs_keys(home: Home, tmp_path: Path) -> None:
+    tiny_versions.register(tmp_path)
+    model, section = ModelSection(source=str(tmp_path / "base")), ServeSection(host="0.0.0.0")
+    with pytest.raises(ServeError, match="there is no API key yet"):
+        plan_serving("tiny", model, section, home, tmp_path)
+    Keyring(Database.open(home.database_url)).create("shop", ("infer",), "ann")
+    assert plan_serving("tiny", model, section, home, tmp_path).gateway.address == "http://127.0.0.1:8000"
+    with pytest.raises(ServeError, match="there keys cannot be off"):
+        plan_serving("tiny", model, section.model_copy(update={"keys": "off"}), home, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+     ("a.example", False)],
+)  # fmt: skip
+def test_loopback(host: str, own: bool) -> None:
+    assert is_loopback(host) == own
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("smollm2-135m-instruct", "smollm2-135m-instruct"), ("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B"),
+        ("./models/own/", "own"), ("s3://bucket/models/own", "own"), ("m/x.gguf", "x.gguf"),
+    ],
+)  # fmt: skip
+def test_what_clients_call_a_base(source: str, name: str) -> None:
+    assert base_name(source) == name
+
+
+@pytest.mark.parametrize("token", ["", "short"])
+def test_a_secret_is_needed(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN, token)
+    with pytest.raises(ServeError, match="engines and gateways need a secret in common"):
+        engine_token()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"vllm": {"max_loras": 2}}, "vllm.max_loras is set by a field of its own"),
+        ({"vllm": {"allowed_local_media_path": "/"}}, "or is not offered"),
+        ({"max_adapters": 8, "max_adapters_kept": 4}, "is below max_adapters"),
+        ({"autoscale": {"min_replicas": 5}}, "is above max_replicas"),
+    ],
+)
+def test_settings_that_make_no_sense(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EngineSection.model_validate(values)
