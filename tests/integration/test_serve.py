@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from tests.integration import served
 from tests.integration.served import NAME, Endpoint
+from tests.services import missing
 from tunesmith.models.load import load_base, load_tokenizer
 from tunesmith.models.lora import load_adapter
 from tunesmith.recipe.model import ModelSection
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
     from tunesmith.models.resolve import ResolvedModel
 
-pytest.importorskip("vllm", reason="vLLM is not installed")
-
 QUESTION = "Write a short story about a fox."
 TOKENS = 6
 ENGINE = {"dtype": "float32", "max_model_len": 512, "max_sequences": 24, "max_adapters": 2, "max_adapters_kept": 2}
@@ -40,6 +40,8 @@ ENGINE = {"dtype": "float32", "max_model_len": 512, "max_sequences": 24, "max_ad
 @pytest.fixture(scope="module")
 def endpoint(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """SmolLM2 in float32, with `story@1` and `story@2`; the champion is the first."""
+    if importlib.util.find_spec("vllm") is None:
+        missing("vLLM is not installed (make setup)")
     folder = tmp_path_factory.mktemp("serve")
     home = Home(folder / "home", f"sqlite:///{folder}/home/registry.db", str(folder / "home" / "artifacts"))
     for seed in (1, 2):
