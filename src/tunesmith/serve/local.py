@@ -107,8 +107,8 @@ def _wait_for_checks(address: str, say: Callable[[str], None]) -> None:
             waiting = json.load(answer)["unchecked"]
             if not waiting:
                 return
-            deadline = deadline or time.monotonic() + SECONDS_A_CHECK * len(waiting)
-            say(f"comparing {waiting[0]} with the trainer's model ({len(waiting)} to go)")
+            deadline = deadline or time.monotonic() + SECONDS_A_CHECK * waiting
+            say(f"comparing versions with the trainer's model ({waiting} to go)")
         if deadline is not None and time.monotonic() > deadline:
             return
         time.sleep(0.5)
