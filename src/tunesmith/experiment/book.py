@@ -35,7 +35,9 @@ class Book:
             running = select(experiments.c.id).where(experiments.c.name == name, experiments.c.running.is_(True))
             if (other := connection.execute(running).scalar()) is not None:
                 raise StoreError(
-                    f"'{name}' takes part in {other} already", where=name, fix=f"end it first: experiment stop {other}"
+                    f"'{name}' takes part in {other} already",
+                    where=name,
+                    fix=f"end it first: tunesmith experiment rollback {other}",
                 )
             number = connection.execute(
                 select(func.count()).select_from(experiments).where(experiments.c.name == name)

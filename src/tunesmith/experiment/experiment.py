@@ -45,7 +45,7 @@ class Variant(Part):
 
 
 class Rule(Part):
-    """A guardrail: see `guardrail.Guardrail`. `seconds` is what `slow_rate` calls slow, to the first byte."""
+    """A guardrail: see `guardrail.Guardrail`."""
 
     watched: Watched
     limit: float | None = Field(None, ge=0, lt=1)
@@ -61,6 +61,7 @@ DEFAULT_RULES = (
     Rule(watched="error_rate", limit=0.05, margin=0.01),
     Rule(watched="empty_rate", limit=0.05, margin=0.01),
     Rule(watched="truncated_rate", margin=0.2),
+    Rule(watched="invalid_rate", margin=0.1),
     Rule(watched="slow_rate", margin=0.2),
     Rule(watched="negative_rate", margin=0.2),
 )

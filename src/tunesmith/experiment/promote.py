@@ -8,6 +8,7 @@ from tunesmith.registry.reference import parse_reference
 from tunesmith.registry.registry import Registry
 
 CHAMPION = "champion"
+"""The alias that a bare name means, where it is set."""
 
 
 def move_champion(registry: Registry, experiment: Experiment, variant: str, who: str, why: str) -> None:
@@ -20,7 +21,7 @@ def move_champion(registry: Registry, experiment: Experiment, variant: str, who:
         raise StoreError(
             f"'{variant}' of {experiment.id} is a prompt of the base model, and an alias points at versions",
             where="variant",
-            fix="let your application send the prompt to the base model, and stop the experiment",
+            fix="let your application send the prompt to the base model, and roll the experiment back",
         )
     number = parse_reference(version).number
     pointing = {alias.alias: alias.number for alias in registry.aliases(experiment.name)}

@@ -75,7 +75,9 @@ def referee(
         if decision.verdict == "roll back":
             reason = f"{name}: {decision.reason}"
             return book.change(experiment.id, partial(rolled_back, reason=reason), WHO, "rollback", reason)
-        if decision.verdict == "promote" and experiment.decides_itself:
+        # No alias can point at a prompt: that one is for people to promote.
+        has_version = experiment.variants[name].version is not None
+        if decision.verdict == "promote" and experiment.decides_itself and has_version:
             reason = f"{name}: {decision.reason}"
             promote(experiment, name, reason)
             make = partial(promoted, variant=name, reason=reason)

@@ -8,14 +8,12 @@ from typing import Any
 
 from tunesmith.data.pin_date import pin_date
 from tunesmith.errors import ModelError, StoreError, did_you_mean
+from tunesmith.experiment.promote import CHAMPION
 from tunesmith.models.servable import CONFIG, adapter_config, why_not
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
 from tunesmith.serve.problem import Problem
 from tunesmith.serve.spec import EngineSpec
-
-CHAMPION = "champion"
-"""The alias that a bare name means, where it is set."""
 
 MAX_NAME = 200
 

@@ -128,6 +128,9 @@ class State:
                 if self.trouble is None:
                     log.warning("the registry cannot be used: %s", error.what)
                 self.trouble = error.what
+            except Exception:
+                # A mistake of ours must not end guardrails, or what is written down, in silence.
+                log.exception("what runs beside requests has failed, and is tried again")
 
     async def _check(self) -> None:
         """Compare versions that are new with the trainer's model, one after the other, those of aliases first.
@@ -154,7 +157,8 @@ class State:
             for version in batch:
                 tried[version] = tried.get(version, 0) + 1
             await run_checks(self.spec.address, spec, batch)
-            await asyncio.to_thread(self.refresh)
+            with suppress(TunesmithError):
+                await asyncio.to_thread(self.refresh)
 
     def _promote(self, experiment: Any, variant: str, reason: str) -> None:
         move_champion(self._registry, experiment, variant, "tunesmith", reason)

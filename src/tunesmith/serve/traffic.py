@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from tunesmith.experiment.assignment import slot_of
 from tunesmith.experiment.evidence import FORCED, INSTEAD, LIVE
 from tunesmith.experiment.experiment import CONTROL, Experiment, Variant
+from tunesmith.experiment.promote import CHAMPION
 from tunesmith.serve.access import Caller
-from tunesmith.serve.catalogue import CHAMPION, Catalogue, Target
+from tunesmith.serve.catalogue import Catalogue, Target
 from tunesmith.serve.problem import Problem, refused
 
 SESSION_HEADER, FORCE_HEADER = "x-session-id", "x-tunesmith-variant"

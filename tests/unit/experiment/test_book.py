@@ -133,13 +133,14 @@ def test_a_broken_variant_is_taken_out_by_itself(database: Database) -> None:
     ("columns", "what"),
     [
         ({"empty": True}, "answers without text"),
+        ({"invalid": True}, "answers that their JSON schema refuses"),
         ({"truncated": True}, "answers cut off at their limit"),
         ({"first_seconds": 60.0}, "answers that began later than allowed"),
     ],
 )
 def test_each_guardrail(database: Database, columns: dict[str, Any], what: str) -> None:
     found = start(database)
-    traffic(database, found, "control", 300, 300)
+    traffic(database, found, "control", 300, 300, invalid=False)
     traffic(database, found, "v2", 60, 60, **columns)
     done = referee(database, found, nobody)
     assert done.verdict == "rolled back" and what in str(done.reason)

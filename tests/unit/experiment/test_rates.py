@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import numpy as np
 import pytest
 import ville
 
-from tunesmith.errors import StoreError
-from tunesmith.experiment.bandit import thompson_weights
 from tunesmith.experiment.bernoulli import bounds
 from tunesmith.experiment.guardrail import Count, Guardrail, judge
 from tunesmith.experiment.mismatch import ALPHA, mismatch_p
-from tunesmith.experiment.sample import Sample
 
 
 def test_bounds_are_those_of_ville() -> None:
@@ -75,24 +70,3 @@ def test_shares_may_be_looked_at_every_day() -> None:
             for n in looks
         )
     assert wrong / 300 <= 0.05
-
-
-def test_thompson_follows_what_is_better_and_leaves_the_control_alone() -> None:
-    samples = {
-        "control": Sample(1000, 0.5, 250.0),
-        "good": Sample(1000, 0.6, 240.0),
-        "bad": Sample(1000, 0.4, 240.0),
-        "new": Sample(0, 0.0, 0.0),
-    }
-    found = thompson_weights(samples, "control", 0.2, Random(0))
-    assert found["control"] == 0.2
-    assert sum(found.values()) == pytest.approx(1.0)
-    assert found["good"] > found["new"] > found["bad"] >= 0.01
-    assert thompson_weights(samples, "control", 0.2, Random(0)) == found
-    lower = thompson_weights(samples, "control", 0.2, Random(0), better="lower")
-    assert lower["bad"] > lower["good"]
-
-
-def test_thompson_needs_somebody_to_compare() -> None:
-    with pytest.raises(StoreError, match="needs a control"):
-        thompson_weights({"control": Sample(1, 0.0, 0.0)}, "control", 0.2, Random(0))
