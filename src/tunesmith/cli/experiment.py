@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tunesmith.cli.experiment_arguments import answers, goal_of, json_of, pair_of, prompt_of, steps_of, variant_of
 from tunesmith.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -82,18 +82,18 @@ def start(
     from tunesmith.experiment.experiment import CONTROL
 
     registry, book, _ = _open()
-    variants: dict[str, Variant] = {CONTROL: _variant(registry, control or _answers(registry, name))[1]}
+    variants: dict[str, Variant] = {CONTROL: variant_of(registry, control or answers(registry, name))[1]}
     for text in versions:
-        key, variant = _variant(registry, text)
+        key, variant = variant_of(registry, text)
         if key in variants:
             raise click.UsageError(f"two variants are called '{key}': name one with KEY={text}")
         variants[key] = variant
     if prompt is not None:
-        variants["prompt"] = _prompt(prompt)
+        variants["prompt"] = prompt_of(prompt)
     made = book.start(
         name, variants, stage, who or user(), why,
-        steps=_steps(steps), step_hours=step_hours, goals=tuple(_goal(text) for text in goals or ("thumb",)),
-        json_schema=_json(json_schema) if json_schema else None, planned_users=planned_users,
+        steps=steps_of(steps), step_hours=step_hours, goals=tuple(goal_of(text) for text in goals or ("thumb",)),
+        json_schema=json_of(json_schema) if json_schema else None, planned_users=planned_users,
         decides_itself=decides_itself,
     )  # fmt: skip
     _told(made, as_json)
@@ -114,7 +114,7 @@ def weights(experiment: str, weights: tuple[str, ...], why: str, who: str | None
     """
     from tunesmith.cli.registry import user
 
-    shares = dict(_pair(text) for text in weights)
+    shares = dict(pair_of(text) for text in weights)
     stage: Any = "canary" if min(shares.values(), default=0) < 50 else "ab"
     _, book, _ = _open()
     made = book.change(experiment, lambda one: one.with_weights(shares, stage), who or user(), "weights", why)
@@ -295,78 +295,3 @@ def _told(made: Experiment, as_json: bool) -> None:
         return
     verdict = f": {made.verdict}, {made.reason}" if made.verdict else ""
     click.echo(f"{made.id} is in stage {made.stage} ({shares_of(made)}){verdict}")
-
-
-def _answers(registry: Registry, name: str) -> str:
-    """What a bare name means to clients: its champion, or the newest that passed."""
-    from tunesmith.experiment.promote import CHAMPION
-
-    has_champion = any(alias.alias == CHAMPION for alias in registry.aliases(name))
-    return f"{name}@{CHAMPION}" if has_champion else name
-
-
-def _variant(registry: Registry, text: str) -> tuple[str, Variant]:
-    """`key=name@3`, or a version, whose key is then `v3`. Raises RegistryError."""
-    from tunesmith.experiment.experiment import Variant
-
-    key, separator, reference = text.partition("=")
-    found = registry.resolve(reference if separator else text)
-    return key if separator else f"v{found.number}", Variant(version=found.reference)
-
-
-def _prompt(path: Path) -> Variant:
-    from pydantic import ValidationError
-
-    from tunesmith.errors import TunesmithError
-    from tunesmith.experiment.experiment import Variant
-
-    try:
-        return Variant(messages=tuple(_json(path)))
-    except (ValidationError, TypeError):
-        raise TunesmithError(
-            "this is not a prompt", where=str(path), fix='write a list: [{"role": "system", "content": "..."}]'
-        ) from None
-
-
-def _json(path: Path) -> Any:
-    from tunesmith.errors import TunesmithError
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TunesmithError(f"this is not JSON: {error}", where=str(path)) from None
-
-
-def _goal(text: str) -> Any:
-    from pydantic import ValidationError
-
-    from tunesmith.experiment.experiment import Goal
-
-    name, *rest = text.split(":")
-    numbers = [part for part in rest if part not in ("lower", "higher")]
-    try:
-        return Goal(
-            name=name, better="lower" if "lower" in rest else "higher", matters=float(numbers[0]) if numbers else 0.0
-        )
-    except (ValueError, ValidationError):
-        raise click.UsageError(f"'{text}' is not a goal: NAME, NAME:lower or NAME:0.02") from None
-
-
-def _steps(text: str) -> tuple[float, ...]:
-    try:
-        found = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if not found or not all(0 < step <= 100 for step in found) or sorted(found) != list(found):
-        raise click.UsageError(f"'{text}' are not steps: per cents that go up, 1,5,25,50")
-    return found
-
-
-def _pair(text: str) -> tuple[str, float]:
-    key, separator, value = text.partition("=")
-    try:
-        if separator:
-            return key, float(value)
-    except ValueError:
-        pass
-    raise click.UsageError(f"'{text}' is not a weight: write VARIANT=PER_CENT")
