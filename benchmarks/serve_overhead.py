@@ -6,7 +6,8 @@
 Servers: vLLM's own (`vllm.entrypoints.openai.api_server`), ours (`tunesmith serve`), and Ray's `build_openai_app` as it
 comes, with its batching of 50 ms and Serve's own proxy. Each round starts them one after the other, so that no engine
 idles beside another. Requests are streamed chat completions of 32 tokens of SmolLM2-135M with an adapter of rank 16;
-time to the first token is the median at concurrency 1, throughput that of 8 at a time.
+time to the first token is the median at concurrency 1, throughput that of 8 at a time. A fourth one is ours with the
+version merged into the engine's weights (`serve.fast`): there it needs no adapter, and the base is one.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def main() -> None:
         adapter = written(base, folder / "adapter")
         found: dict[str, list[dict[str, float]]] = {}
         for number in range(rounds):
-            for name, start in (("vllm", vllm), ("tunesmith", ours), ("ray", stock)):
+            for name, start in (("vllm", vllm), ("tunesmith", ours), ("fast", fast), ("ray", stock)):
                 place = folder / f"{name}-{number}"
                 place.mkdir()
                 with start(base, adapter, place) as (url, models):
@@ -122,6 +123,7 @@ def table(found: dict[str, list[dict[str, float]]]) -> None:
         "throughput_ratio_base": ours["base rate"] / theirs["base rate"],
         "ttft_added_ms": ours["adapter first"] - theirs["adapter first"],
         "ttft_added_ms_base": ours["base first"] - theirs["base first"],
+        "fast_throughput_ratio": middle["fast"]["adapter rate"] / ours["adapter rate"],
         "stock_throughput_ratio": middle["ray"]["adapter rate"] / theirs["adapter rate"],
         "stock_ttft_added_ms": middle["ray"]["adapter first"] - theirs["adapter first"],
     }))  # fmt: skip
@@ -175,14 +177,27 @@ def vllm(base: Path, adapter: Path, folder: Path) -> Iterator[tuple[str, dict[st
 
 
 @contextmanager
-def ours(base: Path, adapter: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def ours(base: Path, adapter: Path, folder: Path, **serving: Any) -> Iterator[tuple[str, dict[str, str]]]:
     """`tunesmith serve`, one gateway."""
     home = Home(folder / "home", f"sqlite:///{folder}/home/registry.db", str(folder / "home" / "artifacts"))
     reference = served.register(home, base, adapter)
     engine = {"dtype": "bfloat16", "max_model_len": 1024, "max_sequences": 16, "max_adapters": 2,
-              "max_adapters_kept": 4, "max_rank": RANK, "device": "cpu"}  # fmt: skip
-    with served.served(home, base, folder, {"engine": engine}) as endpoint:
+              "max_adapters_kept": 4, "max_rank": 2 * RANK if serving else RANK, "device": "cpu"}  # fmt: skip
+    with served.served(home, base, folder, {"engine": engine, **serving}) as endpoint:
         yield endpoint.url, {"base": base.name, "adapter": reference}
+
+
+@contextmanager
+def fast(base: Path, adapter: Path, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """`tunesmith serve` with the version in the weights."""
+    import httpx
+
+    with ours(base, adapter, folder, fast=served.NAME) as (url, models):
+        deadline = time.monotonic() + 60
+        while (state := httpx.get(f"{url}/healthz", timeout=30).json())["merged"]["base"] != models["adapter"]:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.2)
+        yield url, models
 
 
 @contextmanager

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 QUESTION = "Write a short story about a fox."
 TOKENS = 6
-ENGINE = {"dtype": "float32", "max_model_len": 512, "max_sequences": 24, "max_adapters": 2, "max_adapters_kept": 2}
+ENGINE = {"dtype": "float32", "max_model_len": 512, "max_sequences": 24, "max_adapters": 2, "max_adapters_kept": 3}
 
 
 @pytest.fixture(scope="module")
 def endpoint(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """SmolLM2 in float32, with `story@1` and `story@2`; the champion is the first."""
+    """SmolLM2 in float32, with `story@1` and `story@2`; the champion is the first, and in the engine's weights."""
     if importlib.util.find_spec("vllm") is None:
         missing("vLLM is not installed (make setup)")
     folder = tmp_path_factory.mktemp("serve")
@@ -47,8 +47,18 @@ def endpoint(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -
     for seed in (1, 2):
         served.register(home, smollm2.folder, served.write_adapter(smollm2.folder, folder / f"adapter-{seed}", seed))
     Registry.open(home).move_alias(NAME, "champion", 1, "ann", "the first")
-    with served.served(home, smollm2.folder, folder, {"engine": ENGINE, "gateways": 2}) as found:
+    with served.served(home, smollm2.folder, folder, {"engine": ENGINE, "gateways": 2, "fast": NAME}) as found:
+        deadline = time.monotonic() + 60
+        while merged(found) != f"{NAME}@1":
+            assert time.monotonic() < deadline, found.log.read_text()
+            time.sleep(0.2)
         yield found
+
+
+def merged(endpoint: Endpoint) -> str | None:
+    """The version that is in the engine's weights."""
+    found: str | None = httpx.get(f"{endpoint.url}/healthz", timeout=30).json()["merged"]["base"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +235,8 @@ def command(endpoint: Endpoint, *arguments: str) -> str:
 
 
 def test_changes_under_load(endpoint: Endpoint, expected: dict[str, str]) -> None:
-    """20 streams, while shares change, a new version is loaded, one is promoted and one is taken back: none fails, and
-    each says what the version says that it claims to be of."""
+    """20 streams, while shares change, a new version is loaded, one is promoted and takes the place of the champion
+    before in the weights, and one is taken back: none fails, and each says what the version says that it claims."""
     third = served.register(
         endpoint.home, endpoint.base, served.write_adapter(endpoint.base, endpoint.log.parent / "adapter-3", 3)
     )
@@ -250,6 +260,9 @@ def test_changes_under_load(endpoint: Endpoint, expected: dict[str, str]) -> Non
         while await root(client) != f"{NAME}@2":
             await asyncio.sleep(0.05)
         assert time.monotonic() - moved < 2
+        async with asyncio.timeout(60):
+            while await asyncio.to_thread(merged, endpoint) != f"{NAME}@2":
+                await asyncio.sleep(0.2)
         await experiment("start", NAME, "--variant", third, "--stage", "ab")
         await asyncio.sleep(8)
         await experiment("rollback", NAME)

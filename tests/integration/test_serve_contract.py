@@ -59,6 +59,49 @@ def test_vllm_loads_and_lets_go_of_adapters_by_name() -> None:
     assert parameters(AsyncLLM.remove_lora) == {"self", "lora_id"}
 
 
+def test_vllm_takes_other_weights_while_it_runs() -> None:
+    from vllm.entrypoints.openai.models.protocol import BaseModelPath
+    from vllm.entrypoints.openai.models.serving import OpenAIServingModels
+    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+
+    assert {"mode", "clear_cache"} <= parameters(AsyncLLM.pause_generation)
+    assert "weights_path" in parameters(GPUModelRunner.reload_weights)
+    assert "self.reset_lora_state()" in inspect.getsource(GPUModelRunner.reload_weights)
+    assert "self.base_model_paths[0].name" in inspect.getsource(OpenAIServingModels.model_name)
+    assert BaseModelPath(name="story@1", model_path="/weights").name == "story@1"
+
+
+def test_tokens_without_an_adapter_are_left_alone_on_a_cpu() -> None:
+    import torch
+    from vllm.lora.ops.torch_ops import bgmv_expand, bgmv_shrink
+
+    from tunesmith.serve.cpu_lora import expand, groups_of, shrink
+
+    torch.manual_seed(0)
+    down, up = torch.randn(2, 1, 4, 6), torch.randn(2, 1, 5, 4)
+    x, slots = torch.randn(7, 6), torch.tensor([0, 1, 1, -1, 0, -1, 1])
+
+    def ours(slots: Any) -> Any:
+        between, y = torch.zeros(len(slots), 4), torch.zeros(len(slots), 8)
+        shrink(between, x, down, groups_of(slots), 0.5)
+        expand(y, between, up, groups_of(slots), 2, 5)
+        return y
+
+    def theirs(slots: Any) -> Any:
+        between, y = torch.zeros(len(slots), 4), torch.zeros(len(slots), 5)
+        bgmv_shrink(x, down, between, slots, 0.5)
+        bgmv_expand(between, up, y, slots)
+        return y
+
+    found = ours(slots)
+    assert found[slots < 0].abs().max() == 0 and found[:, :2].abs().max() == 0 and found[:, 7:].abs().max() == 0
+    torch.testing.assert_close(found[slots >= 0, 2:7], theirs(slots)[slots >= 0])
+    torch.testing.assert_close(ours(torch.ones(7, dtype=torch.long))[:, 2:7], theirs(torch.ones(7, dtype=torch.long)))
+    # Why it is there. Where this fails, vLLM has mended it, and `serve/cpu_lora.py` may go if it is as fast.
+    assert theirs(slots)[slots < 0].abs().max() > 0
+
+
 def test_vllm_takes_the_request_id_and_the_template_that_the_gateway_sends() -> None:
     from vllm.entrypoints.launchers.cli_args import FrontendArgs
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest

@@ -51,7 +51,7 @@ def adapter_config(written: bytes | None) -> dict[str, Any]:
     return config
 
 
-def rank_for(ranks: list[int]) -> int:
-    """The smallest rank an engine can be given that takes all of these, at least 16."""
-    wanted = max([16, *ranks])
+def rank_for(ranks: list[int], pairs: bool = False) -> int:
+    """The smallest rank an engine can be given that takes all of these, or any two together; at least 16."""
+    wanted = max([16, *ranks]) * (2 if pairs else 1)
     return next((rank for rank in RANKS if rank >= wanted), RANKS[-1])

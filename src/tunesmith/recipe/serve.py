@@ -10,7 +10,7 @@ from tunesmith.recipe.section import Section
 
 OURS = ("model", "served_model_name", "max_model_len", "max_num_seqs", "max_loras", "max_cpu_loras", "max_lora_rank",
         "enable_lora", "dtype", "tensor_parallel_size", "trust_remote_code", "trust_request_chat_template", "api_key",
-        "chat_template", "enable_prompt_embeds", "allowed_local_media_path")  # fmt: skip
+        "chat_template", "enable_prompt_embeds", "allowed_local_media_path", "worker_extension_cls")  # fmt: skip
 """Arguments of vLLM that other fields set, or that would open what requests must not open."""
 
 
@@ -117,6 +117,10 @@ class ServeSection(Section):
     parity: Literal["required", "off"] = "required"
     """Whether a version is compared with the trainer's model before it gets traffic; needs memory for a second copy."""
 
+    fast: str | None = None
+    """A served name, or an alias of one (`summaries@champion`), whose version is merged into the engine's weights: it
+    answers as fast as the base. The others become adapters of up to twice the rank, and are slower for it."""
+
     gateways: int = Field(1, ge=1)
     """Copies of the process that checks, routes and limits requests."""
 
@@ -125,3 +129,9 @@ class ServeSection(Section):
 
     limits: LimitsSection = LimitsSection()
     """What one request may ask for."""
+
+    @model_validator(mode="after")
+    def _proven(self) -> ServeSection:
+        if self.fast is not None and self.parity == "off":
+            raise ValueError("fast needs parity: merged weights are compared with what the parity check has seen")
+        return self

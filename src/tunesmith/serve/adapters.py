@@ -25,10 +25,14 @@ class _Slot:
 
 
 class Adapters:
-    """At most `limit` adapters by name. `load` and `unload` do it; a version never changes, so none is read again."""
+    """At most `limit` adapters by name. `load` and `unload` do it; a version never changes, so none is read again.
 
-    def __init__(self, limit: int, load: Load, unload: Load) -> None:
+    `resident` is who the weights themselves are, and needs no adapter.
+    """
+
+    def __init__(self, limit: int, load: Load, unload: Load, resident: str = "") -> None:
         self._limit, self._load, self._unload = limit, load, unload
+        self._resident = resident
         self._slots: dict[str, _Slot] = {}
         self._freed = asyncio.Condition()
 
@@ -40,6 +44,9 @@ class Adapters:
     @asynccontextmanager
     async def using(self, name: str) -> AsyncIterator[None]:
         """Hold an adapter while a request is answered. Raises Problem when there is no room, or what `load` raises."""
+        if name == self._resident:
+            yield
+            return
         slot = await self._take(name)
         try:
             async with slot.lock:
@@ -49,6 +56,11 @@ class Adapters:
             yield
         finally:
             await self._give_back(name, slot)
+
+    def forget(self, resident: str) -> None:
+        """The weights are another's now, and no adapter is in memory. Not while one is in use."""
+        self._resident = resident
+        self._slots.clear()
 
     async def _take(self, name: str) -> _Slot:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -151,7 +151,7 @@ def _target(registry: Registry, version: Version, by_revision: dict[str, EngineS
         known = ", ".join(sorted(revision[:19] for revision in by_revision))
         raise ModelError(f"its base is {version.base_model} of revision {(version.base_revision or '?')[:19]}, "
                          f"and the engines have {known}")  # fmt: skip
-    if (reason := why_not(adapter_config(registry.read(version, CONFIG)), spec.max_rank)) is not None:
+    if (reason := why_not(adapter_config(registry.read(version, CONFIG)), spec.version_rank)) is not None:
         raise ModelError(reason)
     template = registry.read(version, TEMPLATE)
     return Target(

@@ -7,17 +7,14 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, insert, select
 
 from tunesmith.serve.catalogue import Checks
+from tunesmith.serve.parity import Parity, Proof
 from tunesmith.serve.spec import EngineSpec
 from tunesmith.store.database import Database
 from tunesmith.store.tables import parity
-
-if TYPE_CHECKING:
-    from tunesmith.serve.parity import Parity
 
 LOCK = "parity"
 log = logging.getLogger(__name__)
@@ -40,6 +37,15 @@ def read_checks(database: Database) -> Checks:
     with database.reading() as connection:
         rows = connection.execute(select(parity.c.version, parity.c.engine, parity.c.passed, parity.c.reason))
         return {(version, engine): (passed, reason) for version, engine, passed, reason in rows}
+
+
+def read_proofs(database: Database, version: str, spec: EngineSpec) -> tuple[Proof, ...]:
+    """What a version's check has compared; none where it has not been made."""
+    with database.reading() as connection:
+        found = connection.execute(
+            select(parity.c.evidence).where(parity.c.version == version, parity.c.engine == spec.kind)
+        ).scalar()
+    return tuple(Proof(**one) for one in (found or {}).get("proofs", ()))
 
 
 def state_of(database: Database) -> tuple[int, str]:

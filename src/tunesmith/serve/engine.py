@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,14 @@ from ray.serve.llm.deployment import LLMServer
 from tunesmith.errors import TunesmithError
 from tunesmith.serve.adapters import Adapters
 from tunesmith.serve.engine_app import EngineApp
+from tunesmith.serve.fast import Fast
+from tunesmith.serve.gate import Gate
+from tunesmith.serve.parity import Proof
 from tunesmith.serve.problem import Problem
 from tunesmith.serve.spec import TOKEN, EngineSpec, engine_token
+from tunesmith.serve.versions import Versions
+
+CPU_LORA = "tunesmith.serve.cpu_lora.CpuLora"
 
 REPLICA_CPUS = 0.1
 """What Serve sets aside for the process that speaks HTTP; the engine's own share is its bundle's."""
@@ -38,18 +45,69 @@ class EngineServer(LLMServer):
 
     async def __init__(self, llm_config: LLMConfig, spec: dict[str, Any]) -> None:
         self._spec = EngineSpec.model_validate(spec)
-        self._token = engine_token()
-        self._adapters = Adapters(self._spec.settings.max_adapters_kept, self._load_version, self._unload_version)
+        self._token, self._gate = engine_token(), Gate()
+        self._adapters = Adapters(
+            self._spec.settings.max_adapters_kept, self._load_version, self._unload_version, self._spec.model
+        )
+        self._versions = Versions(self._spec)
+        self._broken: str | None = None
         await super().__init__(llm_config)
+        self._fast = Fast(
+            self._spec.model, Path(self._spec.source), self._versions.scratch, self, self._adapters, self._gate,
+            self._versions.find, self._versions.aim,
+        )  # fmt: skip
+        if self._spec.fast is not None:
+            self._following = asyncio.get_running_loop().create_task(self._fast.follow())
 
     async def __serve_build_asgi_app__(self) -> EngineApp:
         """vLLM's own application, which parses, templates and streams, behind ours."""
         app = await self.engine.build_asgi_app()
-        return EngineApp(app, self._adapters, self._token, self._spec.route)
+        return EngineApp(
+            app, self._adapters, self._gate, self._token, self._spec.route, self._spec.model, self._fast.to_json
+        )
+
+    async def check_health(self) -> None:
+        """Serve asks, and starts another replica in the place of one whose weights nobody knows."""
+        if self._broken is not None:
+            raise RuntimeError(self._broken)
+        await super().check_health()
+
+    @property
+    def dtype(self) -> str:
+        """The type it computes in."""
+        return str(self.engine._engine_client.model_config.dtype).removeprefix("torch.")
+
+    async def reload(self, weights: Path, name: str) -> None:
+        """Take other weights in the place of those in memory; who has no adapter is then called `name`."""
+        from vllm.entrypoints.openai.models.protocol import BaseModelPath
+
+        client, models = self.engine._engine_client, self.engine._oai_models
+        self._broken = f"the weights of {name} could not be taken whole"
+        await client.pause_generation(mode="wait", clear_cache=True)
+        await client.collective_rpc("reload_weights", kwargs={"weights_path": str(weights)})
+        models.lora_requests.clear()
+        models.base_model_paths[0] = BaseModelPath(name=name, model_path=str(weights))
+        await client.resume_generation()
+        self._broken = None
+
+    async def score(self, name: str, proof: Proof) -> list[float]:
+        """Log-probabilities of an answer's tokens, read from one pass over prompt and answer."""
+        from vllm import SamplingParams
+        from vllm.inputs import TokensPrompt
+
+        ids = proof.prompt + proof.answer
+        answers = self.engine._engine_client.generate(
+            TokensPrompt(prompt_token_ids=ids), SamplingParams(max_tokens=1, prompt_logprobs=0),
+            f"proof-{secrets.token_hex(8)}", lora_request=self.engine._oai_models.lora_requests.get(name),
+        )  # fmt: skip
+        last = [answer async for answer in answers][-1]
+        assert last.prompt_logprobs is not None
+        places = range(len(proof.prompt), len(ids))
+        return [last.prompt_logprobs[place][ids[place]].logprob for place in places]
 
     async def _load_version(self, reference: str) -> None:
         try:
-            folder = await asyncio.to_thread(fetch_version, reference)
+            folder = await self._fast.files(reference)
             await self.engine.resolve_lora(
                 DiskMultiplexConfig(
                     model_id=reference, max_total_tokens=None, local_path=str(folder), lora_assigned_int_id=1
@@ -57,6 +115,11 @@ class EngineServer(LLMServer):
             )
         except (TunesmithError, ValueError) as error:
             raise Problem(503, f"{reference} cannot be loaded: {error}", "not_loaded") from error
+        try:
+            await self._fast.prove(reference)
+        except Problem:
+            await self._unload_version(reference)
+            raise
 
     async def _unload_version(self, reference: str) -> None:
         from vllm.entrypoints.serve.lora.protocol import UnloadLoRAAdapterRequest
@@ -66,18 +129,6 @@ class EngineServer(LLMServer):
         await models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=reference))
         if request is not None:
             await self.engine._engine_client.remove_lora(request.lora_int_id)
-
-
-def fetch_version(reference: str) -> Path:
-    """A version's files on this machine, every one compared with its hash. Raises RegistryError or StoreError."""
-    from tunesmith.registry.registry import Registry
-    from tunesmith.store.home import find_home
-
-    registry = Registry.open(find_home(), create=False)
-    try:
-        return registry.fetch(registry.resolve(reference))
-    finally:
-        registry.close()
 
 
 def engine_application(spec: EngineSpec) -> Any:
@@ -111,7 +162,7 @@ def llm_config(spec: EngineSpec) -> LLMConfig:
         "trust_request_chat_template": True,
         "enable_log_requests": False,
         # Compiling on a CPU takes minutes and gains little.
-        **({} if on_gpu else {"enforce_eager": True}),
+        **({} if on_gpu else {"enforce_eager": True, "worker_extension_cls": CPU_LORA}),
         **settings.vllm,
     }
     if settings.max_model_len is not None:

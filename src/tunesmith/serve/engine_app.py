@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from tunesmith.serve.adapters import Adapters
+from tunesmith.serve.gate import Gate
 from tunesmith.serve.problem import Problem, send_problem
 
 PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/health", "/metrics"})
 """Of vLLM's paths only these: others load files or change the engine."""
+
+MERGED = "/merged"
+"""A path of our own: which version is in the weights."""
 
 TOKEN_HEADER, ADAPTER_HEADER = b"x-tunesmith-engine", b"x-tunesmith-adapter"
 
@@ -17,10 +24,15 @@ Scope = dict[str, Any]
 
 
 class EngineApp:
-    """ASGI application around vLLM's. `route` is the prefix that Serve leaves in the path, or takes off it."""
+    """ASGI application around vLLM's. `route` is the prefix that Serve leaves in the path, or takes off it; `base` who
+    is asked where no adapter is named; `merged` describes what is in the weights."""
 
-    def __init__(self, app: Any, adapters: Adapters, token: str, route: str) -> None:
-        self._app, self._adapters, self._token, self._route = app, adapters, token.encode(), route
+    def __init__(
+        self, app: Any, adapters: Adapters, gate: Gate, token: str, route: str, base: str,
+        merged: Callable[[], dict[str, Any]],
+    ) -> None:  # fmt: skip
+        self._app, self._adapters, self._gate = app, adapters, gate
+        self._token, self._route, self._base, self._merged = token.encode(), route, base, merged
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -31,13 +43,22 @@ class EngineApp:
         try:
             if not hmac.compare_digest(headers.get(TOKEN_HEADER, b""), self._token):
                 raise Problem(401, "engines are asked through the gateway", "not_the_gateway")
+            if path == MERGED:
+                await _answer(self._merged(), send)
+                return
             if path not in PATHS:
                 raise Problem(404, f"an engine has no {path[:80]!a}", "unknown_path")
-            adapter = headers.get(ADAPTER_HEADER, b"").decode("latin-1")
-            if adapter:
-                async with self._adapters.using(adapter):
-                    await self._app(scope, receive, send)
-            else:
+            if not path.startswith("/v1/") or path == "/v1/models":
+                await self._app(scope, receive, send)
+                return
+            name = headers.get(ADAPTER_HEADER, b"").decode("latin-1") or self._base
+            async with self._gate.request(), self._adapters.using(name):
                 await self._app(scope, receive, send)
         except Problem as problem:
             await send_problem(problem, send)
+
+
+async def _answer(value: dict[str, Any], send: Any) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": orjson.dumps(value)})

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from tunesmith.serve.ask import parse, within
 from tunesmith.serve.catalogue import card
-from tunesmith.serve.engine_app import TOKEN_HEADER
+from tunesmith.serve.engine_app import MERGED, TOKEN_HEADER
 from tunesmith.serve.feedback import keep, parse_feedback
 from tunesmith.serve.metrics import Metrics
 from tunesmith.serve.openapi import ANSWERS, describe
@@ -106,11 +106,16 @@ def build_app(state: State) -> FastAPI:
     @app.get("/healthz", responses={503: ANSWERS[503]})
     async def healthz() -> Any:
         """Whether engines answer."""
-        engines = {spec.name: await _is_up(state, spec.route) for spec in state.spec.engines}
+        engines = {spec.name: await _ask(state, spec.route, "/health") is not None for spec in state.spec.engines}
+        merged = {
+            spec.name: (await _ask(state, spec.route, MERGED) or {}).get("merged")
+            for spec in state.spec.engines
+            if spec.fast is not None
+        }
         well = all(engines.values()) and state.trouble is None
         found = {
             "status": "ok" if well else "degraded", "engines": engines, "registry": state.trouble or "ok",
-            "unchecked": len(state.catalogue.unchecked),
+            "unchecked": len(state.catalogue.unchecked), **({"merged": merged} if merged else {}),
         }  # fmt: skip
         return JSONResponse(found, 200 if any(engines.values()) else 503)
 
@@ -134,18 +139,23 @@ async def read_body(request: Request, limit_mib: float) -> bytes:
     return b"".join(parts)
 
 
-async def _is_up(state: State, route: str) -> bool:
+async def _ask(state: State, route: str, path: str) -> dict[str, Any] | None:
+    """What an engine says of itself; None where it does not answer."""
     import aiohttp
 
     try:
         async with state.session.get(
-            f"{state.spec.address}{route}/health",
+            f"{state.spec.address}{route}{path}",
             headers={TOKEN_HEADER.decode(): state.token},
             timeout=aiohttp.ClientTimeout(total=5),
         ) as answer:
-            return answer.status == 200
+            if answer.status != 200:
+                return None
+            return orjson.loads(await answer.read() or b"{}")
+    except orjson.JSONDecodeError:
+        return {}
     except (aiohttp.ClientError, TimeoutError, OSError):
-        return False
+        return None
 
 
 async def _problem(_: Request, error: Exception) -> Response:

@@ -33,11 +33,22 @@ NOTICEABLE = 2.0
 
 
 @dataclass(frozen=True)
+class Proof:
+    """One prompt and answer, tokens, and what the trainer's model and the base gave each token of the answer."""
+
+    prompt: list[int]
+    answer: list[int]
+    tuned: list[float]
+    base: list[float]
+
+
+@dataclass(frozen=True)
 class Parity:
     """A check: whether it passed, the sentence that says so, and mean differences of log-probabilities.
 
     `off_tuned` is the engine's from the trainer's model, `off_base` the engine's from the base, `tuned_from_base` that
-    of the two; `same_prompts` and `same_choices` are shares of prompts and tokens.
+    of the two; `same_prompts` and `same_choices` are shares of prompts and tokens. `proofs` are what was compared, to
+    be asked again of other weights.
     """
 
     passed: bool
@@ -48,6 +59,7 @@ class Parity:
     same_prompts: float
     same_choices: float
     tokens: int
+    proofs: tuple[Proof, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -94,7 +106,8 @@ def judge(
             reason = f"dtype: log-probabilities are {off_tuned:.3g} off, and {limit:g} is explained by {dtype}"
         else:
             reason = f"log-probabilities are {off_tuned:.3g} off, and {limit:g} is explained by {dtype}"
-    return Parity(passed, reason, off_tuned, off_base, apart, same, agreed / number, len(pairs))
+    proofs = tuple(Proof(one.prompt, one.answer, *both) for one, *both in zip(said, tuned, base, strict=True))
+    return Parity(passed, reason, off_tuned, off_base, apart, same, agreed / number, len(pairs), proofs)
 
 
 def check(tuned: Tuned, spec: EngineSpec, address: str, start: Path) -> Parity:
@@ -176,7 +189,7 @@ def main() -> None:
             tuned = find_tuned(version, home, Path.cwd(), spec.source)
         found = check(tuned, spec, address, Path.cwd())
         keep(Database.open(home.database_url), version, spec, found)
-        print(json.dumps({"version": version, **found.to_json()}), flush=True)
+        print(json.dumps({"version": version, "passed": found.passed, "reason": found.reason}), flush=True)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,9 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
         source=str(base.folder),
         revision=base.revision,
         settings=section.engine,
-        max_rank=section.engine.max_rank or rank_for(_ranks(home, names, base.revision)),
+        max_rank=section.engine.max_rank or rank_for(_ranks(home, names, base.revision), section.fast is not None),
         template=_dated(base.folder),
+        fast=_fast(section.fast, names),
     )
     gateway = GatewaySpec(
         engines=(engine,),
@@ -60,6 +61,19 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
         parity=section.parity,
     )
     return Plan(engine, gateway, section.host, section.port, base)
+
+
+def _fast(wanted: str | None, names: tuple[str, ...]) -> str | None:
+    if wanted is None:
+        return None
+    name, at, alias = wanted.partition("@")
+    if name not in names or (at and (not alias or alias.isdigit())):
+        raise ServeError(
+            f"'{wanted}' is no served name and no alias of one",
+            where="serve.fast",
+            fix=f"give {names[0]} or {names[0]}@champion",
+        )
+    return wanted
 
 
 def check_access(section: ServeSection, home: Home) -> None:

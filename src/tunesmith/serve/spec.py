@@ -32,7 +32,8 @@ class EngineSpec(Spec):
 
     `model` is the base as clients call it; `source` a hub id, a folder or an object-store URL; `revision` what versions
     must have been trained on, `commit:...` or `sha256:...`; `template` the base's chat template where it has to be sent
-    with every request, because it would write today's date.
+    with every request, because it would write today's date; `fast` the name or alias whose version is merged into the
+    weights.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
@@ -42,6 +43,12 @@ class EngineSpec(Spec):
     settings: EngineSection = EngineSection()
     max_rank: int = 16
     template: str | None = None
+    fast: str | None = None
+
+    @property
+    def version_rank(self) -> int:
+        """Largest rank of a version: beside one that is merged, another's rank is the sum of both."""
+        return self.max_rank if self.fast is None else self.max_rank // 2
 
     @property
     def route(self) -> str:
