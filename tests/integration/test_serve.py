@@ -21,6 +21,7 @@ import pytest
 from tests.integration import served
 from tests.integration.served import NAME, Endpoint
 from tests.services import missing
+from tests.unit.serve import test_hostile as hostile
 from tunesmith.models.load import load_base, load_tokenizer
 from tunesmith.models.lora import load_adapter
 from tunesmith.recipe.model import ModelSection
@@ -47,7 +48,8 @@ def endpoint(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -
     for seed in (1, 2):
         served.register(home, smollm2.folder, served.write_adapter(smollm2.folder, folder / f"adapter-{seed}", seed))
     Registry.open(home).move_alias(NAME, "champion", 1, "ann", "the first")
-    with served.served(home, smollm2.folder, folder, {"engine": ENGINE, "gateways": 2, "fast": NAME}) as found:
+    settings = {"engine": ENGINE, "gateways": 2, "fast": NAME, "limits": {"max_answer_tokens": 64}}
+    with served.served(home, smollm2.folder, folder, settings) as found:
         deadline = time.monotonic() + 60
         while merged(found) != f"{NAME}@1":
             assert time.monotonic() < deadline, found.log.read_text()
@@ -154,8 +156,10 @@ def test_the_official_client_does_what_it_does_elsewhere(client: openai.OpenAI, 
         ask(client, "stori")
     with pytest.raises(openai.BadRequestError):
         ask(client, NAME, temperature=-1)
-    with pytest.raises(openai.BadRequestError, match="max_model_len"):
+    with pytest.raises(openai.BadRequestError, match="answers have at most 64 tokens"):
         ask(client, NAME, max_completion_tokens=100_000)
+    with pytest.raises(openai.BadRequestError, match="context length"):
+        client.completions.create(model=NAME, prompt="fox " * 1000, max_tokens=4)
 
 
 def test_nobody_gets_past_the_gateway(endpoint: Endpoint) -> None:
@@ -163,6 +167,23 @@ def test_nobody_gets_past_the_gateway(endpoint: Endpoint) -> None:
         answer = httpx.post(f"{endpoint.url}{path}", json={"model": NAME})
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "not_the_gateway")
     assert httpx.post(f"{endpoint.url}/v1/load_lora_adapter", json={}).status_code == 404
+
+
+def test_what_strangers_send(endpoint: Endpoint) -> None:
+    """The table that the gateway is tried with alone, and generated requests, through to vLLM: no 500, no traceback."""
+    with httpx.Client(base_url=endpoint.url, timeout=120) as client:
+        for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/feedback"):
+            for body in hostile.BODIES:
+                hostile.fine(client.post(path, content=body.replace(b'"tiny', f'"{NAME}'.encode())))
+        for headers in hostile.HEADERS:
+            asked = {"model": NAME, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
+            hostile.fine(client.post("/v1/chat/completions", json=asked, headers=headers))
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"{endpoint.url}/openapi.json", "--checks",
+        ",".join(hostile.CHECKS), "--max-examples", "10", "--generation-deterministic", "--no-color",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, cwd=endpoint.log.parent)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
 @dataclass

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: 8000]")
 @click.option("--model", help="Where the base model is, if not where the recipe says.")
+@click.option("--fast", is_flag=True, help="Merge WHAT's champion into the engine's weights: as fast as the base.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be started.")
 @click.option("--json", "as_json", is_flag=True, help="Print what is started as JSON, one line when it is up.")
 def command(
@@ -32,6 +33,7 @@ def command(
     host: str | None,
     port: int | None,
     model: str | None,
+    fast: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -54,7 +56,8 @@ def command(
 
     console, home = Console(stderr=True), find_home()
     name, section, serving, start = _asked(what, overrides, home)
-    changes = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    asked = {"host": host, "port": port, "fast": name if fast else None}
+    changes = {key: value for key, value in asked.items() if value is not None}
     if model is not None:
         section = section.model_copy(update={"source": model, "revision": None})
     plan = plan_serving(name, section, serving.model_copy(update=changes), home, start)
@@ -126,7 +129,7 @@ def _described(plan: Plan) -> dict[str, Any]:
     return {
         "base_model": plan.engine.model, "base_revision": plan.engine.revision, "names": list(plan.gateway.names),
         "host": plan.host, "port": plan.port, "max_rank": plan.engine.max_rank, "keys": plan.gateway.keys,
-        "engine": plan.engine.settings.model_dump(mode="json"),
+        "fast": plan.engine.fast, "engine": plan.engine.settings.model_dump(mode="json"),
     }  # fmt: skip
 
 
@@ -141,5 +144,7 @@ def _say(console: Any, plan: Plan) -> None:
         f"{engine.settings.max_adapters} at a time, {engine.settings.max_adapters_kept} in memory",
         "access: " + ("anybody on this machine, until there is an API key" if loose else "with an API key"),
     )
+    if engine.fast is not None:
+        lines += (f"fast: what {engine.fast} means is merged into the weights once it has been compared",)
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -129,9 +129,3 @@ class ServeSection(Section):
 
     limits: LimitsSection = LimitsSection()
     """What one request may ask for."""
-
-    @model_validator(mode="after")
-    def _proven(self) -> ServeSection:
-        if self.fast is not None and self.parity == "off":
-            raise ValueError("fast needs parity: merged weights are compared with what the parity check has seen")
-        return self

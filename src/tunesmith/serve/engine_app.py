@@ -15,6 +15,9 @@ from tunesmith.serve.problem import Problem, send_problem
 PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/health", "/metrics"})
 """Of vLLM's paths only these: others load files or change the engine."""
 
+EMBEDDINGS = "/v1/embeddings"
+"""vLLM has this path only where the base is a model of that kind."""
+
 MERGED = "/merged"
 """A path of our own: which version is in the weights."""
 
@@ -33,6 +36,7 @@ class EngineApp:
     ) -> None:  # fmt: skip
         self._app, self._adapters, self._gate = app, adapters, gate
         self._token, self._route, self._base, self._merged = token.encode(), route, base, merged
+        self._embeds = any(getattr(one, "path", None) == EMBEDDINGS for one in getattr(app, "routes", ()))
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -48,6 +52,8 @@ class EngineApp:
                 return
             if path not in PATHS:
                 raise Problem(404, f"an engine has no {path[:80]!a}", "unknown_path")
+            if path == EMBEDDINGS and not self._embeds:
+                raise Problem(400, f"{self._base} is no model that gives embeddings", "no_embeddings", "model")
             if not path.startswith("/v1/") or path == "/v1/models":
                 await self._app(scope, receive, send)
                 return

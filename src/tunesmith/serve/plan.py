@@ -49,7 +49,7 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
         settings=section.engine,
         max_rank=section.engine.max_rank or rank_for(_ranks(home, names, base.revision), section.fast is not None),
         template=_dated(base.folder),
-        fast=_fast(section.fast, names),
+        fast=_fast(section, names),
     )
     gateway = GatewaySpec(
         engines=(engine,),
@@ -63,9 +63,15 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
     return Plan(engine, gateway, section.host, section.port, base)
 
 
-def _fast(wanted: str | None, names: tuple[str, ...]) -> str | None:
-    if wanted is None:
+def _fast(section: ServeSection, names: tuple[str, ...]) -> str | None:
+    if (wanted := section.fast) is None:
         return None
+    if section.parity == "off":
+        raise ServeError(
+            "merged weights are compared with what the parity check has seen, and that is off",
+            where="serve.fast",
+            fix="leave out serve.parity, or serve.fast",
+        )
     name, at, alias = wanted.partition("@")
     if name not in names or (at and (not alias or alias.isdigit())):
         raise ServeError(

@@ -93,7 +93,7 @@ def test_nobody_is_answered_without_a_key(version: Version) -> None:
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(version: Version) -> None:
+def test_schemathesis_finds_nothing(version: Version, tmp_path: Path) -> None:
     async def work(client: httpx.AsyncClient, _: Engine, __: State) -> None:
         command = [
             str(Path(sys.executable).with_name("schemathesis")), "run", f"{client.base_url}/openapi.json",
@@ -101,7 +101,7 @@ def test_schemathesis_finds_nothing(version: Version) -> None:
             "--max-examples", "25", "--generation-deterministic", "--no-color",
         ]  # fmt: skip
         done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, check=False, timeout=300
+            subprocess.run, command, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 

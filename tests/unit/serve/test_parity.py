@@ -13,9 +13,10 @@ from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion, Version
 from tunesmith.serve.catalogue import read_catalogue
 from tunesmith.serve.checks import keep, read_checks, state_of
-from tunesmith.serve.parity import Said, judge
+from tunesmith.serve.parity import Proof, Said, judge
 from tunesmith.serve.problem import Problem
 from tunesmith.serve.spec import EngineSpec
+from tunesmith.serve.versions import Versions
 from tunesmith.store.database import Database
 from tunesmith.store.home import find_home
 from tunesmith.store.tables import parity
@@ -64,6 +65,20 @@ def test_nothing_has_traffic_before_it_has_passed(version: Version) -> None:
         read().find("tiny@1")
     keep(database, "tiny@1", spec, compare(TUNED))
     assert read().find("tiny").version == "tiny@1"
+
+
+def test_an_engine_merges_what_the_alias_means_once_it_has_passed(version: Version) -> None:
+    registry, database = Registry.open(find_home()), Database.open(find_home().database_url)
+    spec = EngineSpec(name="base", model="smol", source="/m", revision=str(version.base_revision), fast="tiny@live")
+    versions = Versions(spec)
+    registry.move_alias("tiny", "live", 1, "ann", "first")
+    assert versions.aim() is None
+    keep(database, "tiny@1", spec, compare(TUNED))
+    assert versions.aim() == "tiny@1"
+    found = versions.find("tiny@1")
+    assert (found.folder / "adapter_config.json").is_file() and version.content_hash.startswith(found.key)
+    assert found.proofs == (Proof([1, 2], [7, 8, 9], TUNED, BASE),)
+    assert Versions(spec.model_copy(update={"fast": "nothing"})).aim() is None
 
 
 def test_an_alias_that_moves_to_what_is_not_checked_stays_where_it_was(

@@ -33,6 +33,18 @@ def test_engine_and_gateway_are_those_of_the_recipe(home: Home, tmp_path: Path) 
     assert (plan.gateway.address, plan.gateway.keys) == ("http://127.0.0.1:8123", "auto")
 
 
+def test_a_version_in_the_weights_needs_room_for_two(home: Home, tmp_path: Path) -> None:
+    tiny_versions.register(tmp_path, MethodSection(rank=24))
+    model = ModelSection(source=str(tmp_path / "base"))
+    engine = plan_serving("tiny", model, ServeSection(fast="tiny@champion"), home, tmp_path).engine
+    assert (engine.fast, engine.max_rank, engine.version_rank) == ("tiny@champion", 64, 32)
+    for wrong in ("other", "tiny@3", "tiny@"):
+        with pytest.raises(ServeError, match=f"'{wrong}' is no served name and no alias of one"):
+            plan_serving("tiny", model, ServeSection(fast=wrong), home, tmp_path)
+    with pytest.raises(ServeError, match="compared with what the parity check has seen, and that is off"):
+        plan_serving("tiny", model, ServeSection(fast="tiny", parity="off"), home, tmp_path)
+
+
 def test_an_endpoint_for_others_needs_keys(home: Home, tmp_path: Path) -> None:
     tiny_versions.register(tmp_path)
     model, section = ModelSection(source=str(tmp_path / "base")), ServeSection(host="0.0.0.0")
