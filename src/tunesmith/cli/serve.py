@@ -138,7 +138,7 @@ def _say(console: Any, plan: Plan) -> None:
 
     engine, gateway = plan.engine, plan.gateway
     loose = is_loopback(plan.host) and gateway.keys != "required"
-    lines = (
+    lines: tuple[str, ...] = (
         f"base: {engine.model} ({'; '.join(plan.base.trail)})",
         f"names: {', '.join(gateway.names)}; adapters up to rank {engine.max_rank}, "
         f"{engine.settings.max_adapters} at a time, {engine.settings.max_adapters_kept} in memory",
