@@ -51,7 +51,6 @@ class EngineServer(LLMServer):
             self._spec.settings.max_adapters_kept, self._load_version, self._unload_version, self._spec.model
         )
         self._versions = Versions(self._spec)
-        self._broken: str | None = None
         await super().__init__(llm_config)
         self._fast = Fast(
             self._spec.model, Path(self._spec.source), self._versions.scratch, self, self._adapters, self._gate,
@@ -69,8 +68,8 @@ class EngineServer(LLMServer):
 
     async def check_health(self) -> None:
         """Serve asks, and starts another replica in the place of one whose weights nobody knows."""
-        if self._broken is not None:
-            raise RuntimeError(self._broken)
+        if self._gate.is_shut:
+            raise RuntimeError("the weights could not be changed, and nobody knows what they are")
         await super().check_health()
 
     @property
@@ -83,13 +82,11 @@ class EngineServer(LLMServer):
         from vllm.entrypoints.openai.models.protocol import BaseModelPath
 
         client, models = self.engine._engine_client, self.engine._oai_models
-        self._broken = f"the weights of {name} could not be taken whole"
         await client.pause_generation(mode="wait", clear_cache=True)
         await client.collective_rpc("reload_weights", kwargs={"weights_path": str(weights)})
         models.lora_requests.clear()
         models.base_model_paths[0] = BaseModelPath(name=name, model_path=str(weights))
         await client.resume_generation()
-        self._broken = None
 
     async def score(self, name: str, proof: Proof) -> list[float]:
         """Log-probabilities of an answer's tokens, read from one pass over prompt and answer."""
@@ -121,6 +118,9 @@ class EngineServer(LLMServer):
         except Problem:
             await self._unload_version(reference)
             raise
+        except TunesmithError as error:
+            await self._unload_version(reference)
+            raise Problem(503, f"{reference} cannot be compared: {error}", "not_loaded") from error
 
     async def _unload_version(self, reference: str) -> None:
         from vllm.entrypoints.serve.lora.protocol import UnloadLoRAAdapterRequest

@@ -135,22 +135,34 @@ class Fast:
         loop = asyncio.get_running_loop()
         try:
             async with self._gate.alone(self._patience):
-                began, before = loop.time(), self._adapters.loaded
-                before += (self.merged.name,) if self.merged else ()
-                await self._to(weights, wanted)
-                if wanted is not None and (reason := await self._wrong(wanted, before)) is not None:
-                    self._decline(wanted.name, reason)
-                    await self._to(self._source, None)
-                    return
+                began = loop.time()
+                await self._take(weights, wanted)
                 self.seconds = loop.time() - began
             self._patience = PATIENCE_SECONDS
-            log.warning("%s is in the engine's weights now; requests were held for %.1f s", name, self.seconds)
+            if self.merged is wanted:
+                log.warning("%s is in the engine's weights now; requests were held for %.1f s", name, self.seconds)
         except TimeoutError:
             self._patience = min(MOST_PATIENCE, 2 * self._patience)
             log.warning("%s waits to be merged: requests took longer than they were waited for", name)
         finally:
             if made is not None:
                 shutil.rmtree(made, ignore_errors=True)
+
+    async def _take(self, weights: Path, wanted: Wanted | None) -> None:
+        """Change the weights, and back where they are not what they should be.
+
+        What fails on the way leaves weights that nobody knows: no request is let in again, and Serve starts another
+        replica. Raises RuntimeError then.
+        """
+        before = self._adapters.loaded + ((self.merged.name,) if self.merged else ())
+        try:
+            await self._to(weights, wanted)
+            if wanted is not None and (reason := await self._wrong(wanted, before)) is not None:
+                self._decline(wanted.name, reason)
+                await self._to(self._source, None)
+        except BaseException as error:
+            self._gate.shut()
+            raise RuntimeError("the engine's weights could not be changed") from error
 
     async def _to(self, weights: Path, wanted: Wanted | None) -> None:
         await self._engine.reload(weights, wanted.name if wanted else self._base)
@@ -167,7 +179,7 @@ class Fast:
             try:
                 async with self._adapters.using(name):
                     pass
-            except Problem as problem:
+            except (Problem, TunesmithError) as problem:
                 return self.declined.get(wanted.name) or f"{name} cannot be loaded beside it: {problem}"
         return None
 

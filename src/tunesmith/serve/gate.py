@@ -11,7 +11,7 @@ class Gate:
     """For one event loop. Nobody is turned away: a request that finds it closed waits until it opens."""
 
     def __init__(self) -> None:
-        self._inside = 0
+        self._inside, self._shut = 0, False
         self._open, self._empty = asyncio.Event(), asyncio.Event()
         self._open.set()
         self._empty.set()
@@ -39,4 +39,15 @@ class Gate:
             await asyncio.wait_for(self._empty.wait(), seconds)
             yield
         finally:
-            self._open.set()
+            if not self._shut:
+                self._open.set()
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._shut
+
+    def shut(self) -> None:
+        """Let nobody in any more."""
+        self._shut = True
+        self._open.clear()

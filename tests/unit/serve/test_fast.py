@@ -27,8 +27,11 @@ class Engine:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.off: dict[str, float] = {}
+        self.fails: set[str] = set()
 
     async def reload(self, weights: Path, name: str) -> None:
+        if name in self.fails:
+            raise TimeoutError("the worker does not answer")
         self.told.append(f"weights of {name}")
 
     async def score(self, name: str, proof: Proof) -> list[float]:
@@ -148,6 +151,18 @@ def test_requests_that_do_not_end_put_it_off(play: Any, monkeypatch: pytest.Monk
         await world.fast.look()
 
     assert play(work).fast.to_json()["merged"] == "tiny@1"
+
+
+def test_weights_that_nobody_knows_answer_nobody(play: Any) -> None:
+    async def work(world: World) -> None:
+        world.engine.fails.add("tiny@1")
+        with pytest.raises(RuntimeError, match="could not be changed"):
+            await world.fast.look()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(world.ask("base"), 0.05)
+
+    world = play(work)
+    assert world.engine.told == [] and world.gate.is_shut
 
 
 def test_an_alias_that_means_nothing_any_more_is_the_base(play: Any) -> None:
