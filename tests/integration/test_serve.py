@@ -24,8 +24,10 @@ from tests.services import missing
 from tests.unit.serve import test_hostile as hostile
 from tunesmith.models.load import load_base, load_tokenizer
 from tunesmith.models.lora import load_adapter
+from tunesmith.models.rebase import merge
 from tunesmith.recipe.model import ModelSection
 from tunesmith.registry.registry import Registry
+from tunesmith.registry.version import NewVersion
 from tunesmith.store.home import Home
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from tunesmith.models.resolve import ResolvedModel
 
+WHOLE = "whole"
 QUESTION = "Write a short story about a fox."
 TOKENS = 6
 ENGINE = {"dtype": "float32", "max_model_len": 512, "max_sequences": 24, "max_adapters": 2, "max_adapters_kept": 3}
@@ -40,7 +43,8 @@ ENGINE = {"dtype": "float32", "max_model_len": 512, "max_sequences": 24, "max_ad
 
 @pytest.fixture(scope="module")
 def endpoint(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """SmolLM2 in float32, with `story@1` and `story@2`; the champion is the first, and in the engine's weights."""
+    """SmolLM2 in float32, with `story@1` and `story@2`; the champion is the first, and in the engine's weights. Beside
+    it `whole@1`, weights of its own."""
     if importlib.util.find_spec("vllm") is None:
         missing("vLLM is not installed (make setup)")
     folder = tmp_path_factory.mktemp("serve")
@@ -48,13 +52,25 @@ def endpoint(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -
     for seed in (1, 2):
         served.register(home, smollm2.folder, served.write_adapter(smollm2.folder, folder / f"adapter-{seed}", seed))
     Registry.open(home).move_alias(NAME, "champion", 1, "ann", "the first")
-    settings = {"engine": ENGINE, "gateways": 2, "fast": NAME, "limits": {"max_answer_tokens": 64}}
+    register_whole(home, smollm2.folder, served.write_adapter(smollm2.folder, folder / "adapter-4", 4))
+    settings = {"names": [WHOLE], "engine": ENGINE, "gateways": 2, "fast": NAME, "limits": {"max_answer_tokens": 64}}
     with served.served(home, smollm2.folder, folder, settings) as found:
         deadline = time.monotonic() + 60
         while merged(found) != f"{NAME}@1":
             assert time.monotonic() < deadline, found.log.read_text()
             time.sleep(0.2)
         yield found
+
+
+def register_whole(home: Home, base: Path, adapter: Path) -> None:
+    """A version of full weights: the base's, changed."""
+    folder = adapter.with_name("whole")
+    merge(base, adapter, folder, "float32")
+    new = NewVersion(
+        name=WHOLE, kind="full", base_model=str(base), base_revision="sha256:1", recipe_hash="r1", recipe={},
+        created_by="ann", verdict="passed",
+    )  # fmt: skip
+    Registry.open(home).register(new, folder)
 
 
 def merged(endpoint: Endpoint) -> str | None:
@@ -114,6 +130,21 @@ def test_answers_are_those_of_the_trainers_model(endpoint: Endpoint, client: ope
     assert own.argmax(-1).tolist() == tokens
     theirs = torch.tensor([one.logprob for one in answer.choices[0].logprobs.content])
     assert torch.allclose(own.gather(1, torch.tensor(tokens)[:, None])[:, 0], theirs, atol=2e-3)
+
+
+def test_a_full_fine_tune_is_served_as_a_base_of_its_own(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    import torch
+
+    registry = Registry.open(endpoint.home)
+    folder = registry.fetch(registry.resolve(f"{WHOLE}@1"))
+    model = load_base(folder, ModelSection(source=str(folder), dtype="float32"), torch.device("cpu"))
+    answer = ask(client, WHOLE, extra_body={"return_token_ids": True})
+    assert answer.model == f"{WHOLE}@1"
+    prompt, tokens = answer.prompt_token_ids, answer.choices[0].token_ids
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([prompt + tokens]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+    assert logits.argmax(-1).tolist() == tokens
+    assert client.models.retrieve(f"{WHOLE}@1").lineage["base_model"] == str(endpoint.base)
 
 
 def test_versions_and_base_say_different_things(client: openai.OpenAI, expected: dict[str, str]) -> None:

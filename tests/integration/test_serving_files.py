@@ -42,7 +42,7 @@ def test_a_recipe_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("name: tiny\nmodel: {source: ./base}\ndata: {train: rows.jsonl}\n")
     plan = planned({"recipe": str(recipe), "set": ["serve.engine.max_sequences=3"]})
-    assert (plan.engine.settings.max_sequences, plan.gateway.names) == (3, ("tiny",))
+    assert (plan.engines[0].settings.max_sequences, plan.gateway.names) == (3, ("tiny",))
 
 
 @pytest.mark.parametrize(

@@ -127,24 +127,36 @@ def _serve(plan: Plan, home: Home, console: Any, as_json: bool) -> None:
 
 def _described(plan: Plan) -> dict[str, Any]:
     return {
-        "base_model": plan.engine.model, "base_revision": plan.engine.revision, "names": list(plan.gateway.names),
-        "host": plan.host, "port": plan.port, "max_rank": plan.engine.max_rank, "keys": plan.gateway.keys,
-        "fast": plan.engine.fast, "engine": plan.engine.settings.model_dump(mode="json"),
+        "names": list(plan.gateway.names), "host": plan.host, "port": plan.port, "keys": plan.gateway.keys,
+        "engines": [
+            {"name": one.name, "model": one.model, "revision": one.revision, "max_rank": one.max_rank, "fast": one.fast}
+            for one in plan.engines
+        ],
+        "engine": plan.engines[0].settings.model_dump(mode="json"),
     }  # fmt: skip
 
 
 def _say(console: Any, plan: Plan) -> None:
     from tunesmith.serve.plan import is_loopback
 
-    engine, gateway = plan.engine, plan.gateway
+    gateway = plan.gateway
     loose = is_loopback(plan.host) and gateway.keys != "required"
-    lines: tuple[str, ...] = (
-        f"base: {engine.model} ({'; '.join(plan.base.trail)})",
-        f"names: {', '.join(gateway.names)}; adapters up to rank {engine.max_rank}, "
-        f"{engine.settings.max_adapters} at a time, {engine.settings.max_adapters_kept} in memory",
+    lines = []
+    for engine in plan.engines:
+        if engine.version is not None:
+            lines.append(f"engine: {engine.model}, a full fine-tune, with its own weights in memory")
+            continue
+        trail = f" ({'; '.join(plan.base.trail)})" if plan.base else ""
+        lines += [
+            f"engine: {engine.model}{trail}",
+            f"adapters up to rank {engine.max_rank}, {engine.settings.max_adapters} at a time, "
+            f"{engine.settings.max_adapters_kept} in memory",
+        ]
+        if engine.fast is not None:
+            lines.append(f"fast: what {engine.fast} means is merged into the weights once it has been compared")
+    lines += [
+        f"names: {', '.join(gateway.names)}",
         "access: " + ("anybody on this machine, until there is an API key" if loose else "with an API key"),
-    )
-    if engine.fast is not None:
-        lines += (f"fast: what {engine.fast} means is merged into the weights once it has been compared",)
+    ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

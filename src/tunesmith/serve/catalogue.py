@@ -13,7 +13,7 @@ from tunesmith.models.servable import CONFIG, adapter_config, why_not
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
 from tunesmith.serve.problem import Problem
-from tunesmith.serve.spec import EngineSpec
+from tunesmith.serve.spec import OWN, EngineSpec
 
 MAX_NAME = 200
 
@@ -101,7 +101,8 @@ def read_catalogue(
     """
     specs = list(engines)
     by_revision = {spec.revision: spec for spec in specs}
-    targets = {spec.model: Target(spec.model, spec, lineage={"revision": spec.revision}) for spec in specs}
+    bases = [spec for spec in specs if spec.version is None]
+    targets = {spec.model: Target(spec.model, spec, lineage={"revision": spec.revision}) for spec in bases}
     aliases: dict[str, str] = {}
     refused: dict[str, str] = {}
     unchecked: dict[str, EngineSpec] = {}
@@ -143,12 +144,15 @@ def _aliases(registry: Registry, name: str, served: dict[str, Target]) -> dict[s
 
 def _target(registry: Registry, version: Version, by_revision: dict[str, EngineSpec]) -> Target:
     if version.kind != "adapter":
-        if (spec := by_revision.get(f"version:{version.reference}")) is None:
+        if (spec := by_revision.get(f"{OWN}{version.reference}")) is None:
             raise ModelError("it holds full weights, and no engine has been started with them")
-        return Target(spec.model, spec, version.reference, created=_seconds(version), lineage=_lineage(version))
+        return Target(
+            spec.model, spec, version.reference, spec.template, _system(version),
+            created=_seconds(version), lineage=_lineage(version),
+        )  # fmt: skip
     spec = by_revision.get(version.base_revision or "")
     if spec is None:
-        known = ", ".join(sorted(revision[:19] for revision in by_revision))
+        known = ", ".join(sorted(revision[:19] for revision in by_revision if not revision.startswith(OWN))) or "none"
         raise ModelError(f"its base is {version.base_model} of revision {(version.base_revision or '?')[:19]}, "
                          f"and the engines have {known}")  # fmt: skip
     if (reason := why_not(adapter_config(registry.read(version, CONFIG)), spec.version_rank)) is not None:
@@ -159,10 +163,14 @@ def _target(registry: Registry, version: Version, by_revision: dict[str, EngineS
         engine=spec,
         version=version.reference,
         template=spec.template if template is None else pin_date(template.decode("utf-8")),
-        system=(version.recipe.get("data") or {}).get("system"),
+        system=_system(version),
         created=_seconds(version),
         lineage=_lineage(version),
     )
+
+
+def _system(version: Version) -> str | None:
+    return (version.recipe.get("data") or {}).get("system")
 
 
 def _seconds(version: Version) -> int:

@@ -51,6 +51,10 @@ class EngineServer(LLMServer):
             self._spec.settings.max_adapters_kept, self._load_version, self._unload_version, self._spec.model
         )
         self._versions = Versions(self._spec)
+        if self._spec.version is not None:
+            # Where this replica runs: the files that the plan was made from may be another machine's.
+            own = await asyncio.to_thread(self._versions.find, self._spec.version)
+            llm_config.model_loading_config.model_source = str(own.folder)
         await super().__init__(llm_config)
         self._fast = Fast(
             self._spec.model, Path(self._spec.source), self._versions.scratch, self, self._adapters, self._gate,
@@ -156,16 +160,17 @@ def llm_config(spec: EngineSpec) -> LLMConfig:
         "max_num_seqs": settings.max_sequences,
         "dtype": settings.dtype,
         "tensor_parallel_size": settings.tensor_parallel,
-        "enable_lora": True,
-        "max_lora_rank": spec.max_rank,
-        "max_loras": settings.max_adapters,
-        "max_cpu_loras": settings.max_adapters_kept,
         "trust_request_chat_template": True,
         "enable_log_requests": False,
         # Compiling on a CPU takes minutes and gains little.
         **({} if on_gpu else {"enforce_eager": True, "worker_extension_cls": CPU_LORA}),
         **settings.vllm,
     }
+    if spec.version is None:
+        vllm |= {
+            "enable_lora": True, "max_lora_rank": spec.max_rank, "max_loras": settings.max_adapters,
+            "max_cpu_loras": settings.max_adapters_kept,
+        }  # fmt: skip
     if settings.max_model_len is not None:
         vllm["max_model_len"] = settings.max_model_len
     deployment: dict[str, Any] = {"ray_actor_options": {"num_cpus": REPLICA_CPUS}}

@@ -55,8 +55,9 @@ def running(plan: Plan, home: Home, say: Callable[[str], None]) -> Iterator[str]
         from tunesmith.serve.engine import engine_application
         from tunesmith.serve.gateway import gateway_application
 
-        say(f"starting the engine: {plan.engine.model}, about a minute")
-        _run(serve, engine_application(plan.engine), plan.engine.name, plan.engine.route)
+        for engine in plan.engines:
+            say(f"starting the engine: {engine.model}, about a minute")
+            _run(serve, engine_application(engine), engine.name, engine.route)
         say("starting the gateway")
         _run(serve, gateway_application(plan.gateway), "gateway", "/")
         _wait_for_checks(plan.gateway.address, say)
@@ -72,8 +73,8 @@ def _join(ray: Any, plan: Plan) -> None:
     logging.getLogger("ray").setLevel(logging.WARNING)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     address = os.environ.get("RAY_ADDRESS")
-    settings = plan.engine.settings
-    most = settings.autoscale.max_replicas if settings.autoscale else settings.replicas
+    settings = plan.engines[0].settings
+    most = len(plan.engines) * (settings.autoscale.max_replicas if settings.autoscale else settings.replicas)
     places = {"num_cpus": most + SPARE_CPUS + plan.gateway.copies, "include_dashboard": False}
     options: dict[str, Any] = {"address": address} if address else places
     try:

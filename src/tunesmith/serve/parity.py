@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import ModelError
 from tunesmith.serve.engine_app import ADAPTER_HEADER, TOKEN_HEADER
 from tunesmith.serve.spec import EngineSpec, engine_token
 
 if TYPE_CHECKING:
-    from tunesmith.models.tuned import Tuned
+    from tunesmith.serve.trained import Trained
 
 QUESTIONS = (
     "What is the capital of France?",
@@ -110,37 +109,37 @@ def judge(
     return Parity(passed, reason, off_tuned, off_base, apart, same, agreed / number, len(pairs), proofs)
 
 
-def check(tuned: Tuned, spec: EngineSpec, address: str, start: Path) -> Parity:
+def check(trained: Trained, spec: EngineSpec, address: str, start: Path) -> Parity:
     """Ask the engine and the trainer's model the same. Raises ModelError, or OSError when no engine answers."""
     import torch
 
     from tunesmith.data.pin_date import pin_date
     from tunesmith.data.template import ChatTemplate
-    from tunesmith.models.load import choose_device, load_tokenizer, own_dtype
-    from tunesmith.serve.catalogue import TEMPLATE
+    from tunesmith.models.load import load_tokenizer, own_dtype
 
-    tokenizer = load_tokenizer(tuned.base.folder, tuned.section, start)
-    template = ChatTemplate(tokenizer, tuned.base.source)
-    dtype = own_dtype(tuned.base.folder) if spec.settings.dtype == "auto" else spec.settings.dtype
+    tokenizer = load_tokenizer(trained.folder, trained.section, start)
+    template = ChatTemplate(tokenizer, trained.section.source)
+    dtype = own_dtype(trained.folder) if spec.settings.dtype == "auto" else spec.settings.dtype
     # In the engine's own type: what is left is rounding. Nobody trains in float16, and float32 is nearest to it.
     near = "float32" if dtype == "float16" else dtype
-    model = replace(tuned, section=tuned.section.model_copy(update={"dtype": near})).load(choose_device())
-    file = tuned.adapter / TEMPLATE
-    own = pin_date(file.read_text(encoding="utf-8")) if file.is_file() else spec.template
+    model = trained.load(trained.section.model_copy(update={"dtype": near}))
+    own = pin_date(trained.template) if trained.template is not None else spec.template
     expected, said, ours, bare, choices = [], [], [], [], []
     for question in QUESTIONS:
         messages: list[Any] = [{"role": "user", "content": question}]
-        if tuned.system is not None:
-            messages.insert(0, {"role": "system", "content": tuned.system})
+        if trained.system is not None:
+            messages.insert(0, {"role": "system", "content": trained.system})
         prompt = tokenizer(template.render(messages, answer_next=True), add_special_tokens=False).input_ids
-        one = ask(address, spec, tuned.name, messages, own)
+        one = ask(address, spec, trained.name, messages, own)
         both = one.prompt + one.answer
         with torch.no_grad():
             ids = torch.tensor([both], device=model.device)
             after = slice(len(one.prompt) - 1, -1)
             logits = model(input_ids=ids, use_cache=False).logits[0, after].float().log_softmax(-1)
-            with model.disable_adapter():
-                plain = model(input_ids=ids, use_cache=False).logits[0, after].float().log_softmax(-1)
+            plain = logits
+            if trained.has_base:
+                with model.disable_adapter():
+                    plain = model(input_ids=ids, use_cache=False).logits[0, after].float().log_softmax(-1)
         picked = torch.tensor(one.answer, device=model.device)[:, None]
         expected.append(prompt)
         said.append(one)
@@ -175,19 +174,15 @@ def ask(address: str, spec: EngineSpec, version: str, messages: list[Any], templ
 
 def main() -> None:
     """Check versions one after the other, keep and print what came of each."""
-    from tunesmith.models.tuned import find_tuned
     from tunesmith.serve.checks import keep
+    from tunesmith.serve.trained import find_trained
     from tunesmith.store.database import Database
     from tunesmith.store.home import find_home
 
     address, written, *versions = sys.argv[1:]
     spec, home = EngineSpec.model_validate_json(written), find_home()
     for version in versions:
-        try:
-            tuned = find_tuned(version, home, Path.cwd())
-        except ModelError:  # the recipe's own name for its base means nothing here
-            tuned = find_tuned(version, home, Path.cwd(), spec.source)
-        found = check(tuned, spec, address, Path.cwd())
+        found = check(find_trained(version, spec, home), spec, address, Path.cwd())
         keep(Database.open(home.database_url), version, spec, found)
         print(json.dumps({"version": version, "passed": found.passed, "reason": found.reason}), flush=True)
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from tunesmith.data.pin_date import pin_date, template_of
 from tunesmith.errors import ModelError, StoreError
+from tunesmith.experiment.promote import CHAMPION
 from tunesmith.keys.keyring import Keyring
 from tunesmith.models.resolve import ResolvedModel, resolve_model
 from tunesmith.models.servable import CONFIG, adapter_config, rank_for
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.serve import ServeSection
 from tunesmith.registry.registry import Registry
-from tunesmith.serve.spec import EngineSpec, GatewaySpec, ServeError
+from tunesmith.registry.version import Version
+from tunesmith.serve.spec import OWN, EngineSpec, GatewaySpec, ServeError
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 
@@ -23,25 +25,54 @@ ENGINE = "base"
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be started: an engine, the gateway, where it listens, and the base model that was found."""
+    """What will be started: engines, the gateway, where it listens, and the base model, where one is served."""
 
-    engine: EngineSpec
+    engines: tuple[EngineSpec, ...]
     gateway: GatewaySpec
     host: str
     port: int
-    base: ResolvedModel
+    base: ResolvedModel | None
 
 
 def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Home, start: Path) -> Plan:
     """Check names, base model and access. `start` is where relative paths begin.
+
+    A name that means a full fine-tune gets an engine of its own; the base one, where anything is an adapter or nothing
+    is registered.
 
     Raises RegistryError for a name without versions, ModelError when the base cannot be had, ServeError when the
     endpoint would be open to others than this machine.
     """
     check_access(section, home)
     names = tuple(dict.fromkeys((name, *section.names)))
-    base = resolve_model(model, start, home.models)
-    engine = EngineSpec(
+    full, adapters = _full(home, names)
+    base = resolve_model(model, start, home.models) if adapters or not full else None
+    if base is None and section.fast is not None:
+        raise ServeError(
+            "a full fine-tune is in an engine's weights already", where="serve.fast", fix="leave serve.fast out"
+        )
+    engines = [_own_engine(version, folder, section) for version, folder in full]
+    if base is not None:
+        engines.insert(0, _base_engine(base, model, section, home, names))
+    engines = [
+        one.model_copy(update={"name": f"full-{number}" if number else ENGINE}) for number, one in enumerate(engines)
+    ]
+    gateway = GatewaySpec(
+        engines=tuple(engines),
+        names=names,
+        address=f"http://{_reachable(section.host)}:{section.port}",
+        limits=section.limits,
+        keys=section.keys,
+        copies=section.gateways,
+        parity=section.parity,
+    )
+    return Plan(tuple(engines), gateway, section.host, section.port, base)
+
+
+def _base_engine(
+    base: ResolvedModel, model: ModelSection, section: ServeSection, home: Home, names: tuple[str, ...]
+) -> EngineSpec:
+    return EngineSpec(
         name=ENGINE,
         model=base_name(model.source),
         source=str(base.folder),
@@ -51,16 +82,34 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
         template=_dated(base.folder),
         fast=_fast(section, names),
     )
-    gateway = GatewaySpec(
-        engines=(engine,),
-        names=names,
-        address=f"http://{_reachable(section.host)}:{section.port}",
-        limits=section.limits,
-        keys=section.keys,
-        copies=section.gateways,
-        parity=section.parity,
+
+
+def _own_engine(version: Version, folder: Path, section: ServeSection) -> EngineSpec:
+    return EngineSpec(
+        name=ENGINE,
+        model=version.reference,
+        source=str(folder),
+        revision=f"{OWN}{version.reference}",
+        settings=section.engine,
+        template=_dated(folder),
     )
-    return Plan(engine, gateway, section.host, section.port, base)
+
+
+def _full(home: Home, names: tuple[str, ...]) -> tuple[list[tuple[Version, Path]], bool]:
+    """The full fine-tunes that names mean now, champions before the newest; and whether any version is an adapter."""
+    registry = Registry.open(home)
+    try:
+        known = {version.name for version in registry.versions()}
+        found, adapters = [], False
+        for name in (one for one in names if one in known):
+            adapters = adapters or any(version.kind == "adapter" for version in registry.versions(name))
+            champion = any(one.alias == CHAMPION for one in registry.aliases(name))
+            version = registry.resolve(f"{name}@{CHAMPION}" if champion else name)
+            if version.kind != "adapter":
+                found.append((version, registry.fetch(version)))
+        return found, adapters
+    finally:
+        registry.close()
 
 
 def _fast(section: ServeSection, names: tuple[str, ...]) -> str | None:

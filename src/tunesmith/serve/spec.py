@@ -13,6 +13,9 @@ from tunesmith.recipe.serve import EngineSection, LimitsSection
 TOKEN = "TUNESMITH_ENGINE_TOKEN"
 """Environment variable with the secret that gateways show to engines. Nobody else may talk to an engine."""
 
+OWN = "version:"
+"""How the revision of an engine begins whose weights are a registered version's: `version:summaries@3`."""
+
 ROUTE = "/engines"
 """Engines answer under this path, the gateway under every other."""
 
@@ -31,9 +34,9 @@ class EngineSpec(Spec):
     """One vLLM engine: what it is called, its base model, what it may do.
 
     `model` is the base as clients call it; `source` a hub id, a folder or an object-store URL; `revision` what versions
-    must have been trained on, `commit:...` or `sha256:...`; `template` the base's chat template where it has to be sent
-    with every request, because it would write today's date; `fast` the name or alias whose version is merged into the
-    weights.
+    must have been trained on, `commit:...` or `sha256:...`, or `version:NAME@N` of a full fine-tune, a base of its own;
+    `template` the base's chat template where it has to be sent with every request, because it would write today's date;
+    `fast` the name or alias whose version is merged into the weights.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
@@ -44,6 +47,11 @@ class EngineSpec(Spec):
     max_rank: int = 16
     template: str | None = None
     fast: str | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The registered version whose full weights it has; None where versions are adapters on a base."""
+        return self.revision.removeprefix(OWN) if self.revision.startswith(OWN) else None
 
     @property
     def version_rank(self) -> int:

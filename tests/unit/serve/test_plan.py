@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny_versions
+from tests import tiny_models, tiny_versions
 from tunesmith.keys.keyring import Keyring
 from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.serve import EngineSection, ServeSection
+from tunesmith.registry.registry import Registry
+from tunesmith.registry.version import NewVersion
+from tunesmith.serve.catalogue import read_catalogue
 from tunesmith.serve.plan import base_name, is_loopback, plan_serving
 from tunesmith.serve.spec import TOKEN, ServeError, engine_token
 from tunesmith.store.database import Database
@@ -27,8 +30,9 @@ def test_engine_and_gateway_are_those_of_the_recipe(home: Home, tmp_path: Path) 
     version = tiny_versions.register(tmp_path, MethodSection(rank=24))
     section = ServeSection(names=("other",), port=8123, engine=EngineSection(max_sequences=4))
     plan = plan_serving("tiny", ModelSection(source=str(tmp_path / "base")), section, home, tmp_path)
-    assert plan.engine.revision == version.base_revision
-    assert (plan.engine.model, plan.engine.max_rank, plan.engine.settings.max_sequences) == ("base", 32, 4)
+    (engine,) = plan.engines
+    assert engine.revision == version.base_revision
+    assert (engine.name, engine.model, engine.max_rank, engine.settings.max_sequences) == ("base", "base", 32, 4)
     assert plan.gateway.names == ("tiny", "other")
     assert (plan.gateway.address, plan.gateway.keys) == ("http://127.0.0.1:8123", "auto")
 
@@ -36,13 +40,37 @@ def test_engine_and_gateway_are_those_of_the_recipe(home: Home, tmp_path: Path) 
 def test_a_version_in_the_weights_needs_room_for_two(home: Home, tmp_path: Path) -> None:
     tiny_versions.register(tmp_path, MethodSection(rank=24))
     model = ModelSection(source=str(tmp_path / "base"))
-    engine = plan_serving("tiny", model, ServeSection(fast="tiny@champion"), home, tmp_path).engine
+    engine = plan_serving("tiny", model, ServeSection(fast="tiny@champion"), home, tmp_path).engines[0]
     assert (engine.fast, engine.max_rank, engine.version_rank) == ("tiny@champion", 64, 32)
     for wrong in ("other", "tiny@3", "tiny@"):
         with pytest.raises(ServeError, match=f"'{wrong}' is no served name and no alias of one"):
             plan_serving("tiny", model, ServeSection(fast=wrong), home, tmp_path)
     with pytest.raises(ServeError, match="compared with what the parity check has seen, and that is off"):
         plan_serving("tiny", model, ServeSection(fast="tiny", parity="off"), home, tmp_path)
+
+
+def test_a_full_fine_tune_is_a_base_of_its_own(home: Home, tmp_path: Path) -> None:
+    tiny_versions.register(tmp_path)
+    folder = tiny_models.save(tmp_path / "whole")
+    new = NewVersion(
+        name="whole", kind="full", base_model="base", base_revision="sha256:1", recipe_hash="r", recipe={},
+        created_by="ann", verdict="passed",
+    )  # fmt: skip
+    Registry.open(home).register(new, folder)
+    model = ModelSection(source=str(tmp_path / "base"))
+    base, whole = plan_serving("tiny", model, ServeSection(names=("whole",)), home, tmp_path).engines
+    assert (base.name, base.version, whole.name, whole.version) == ("base", None, "full-1", "whole@1")
+    # Alone, the base it once came from is not even looked for.
+    plan = plan_serving("whole", ModelSection(source="./gone"), ServeSection(), home, tmp_path)
+    (alone,) = plan.engines
+    assert (alone.name, alone.model, alone.revision, plan.base) == ("base", "whole@1", "version:whole@1", None)
+    with pytest.raises(ServeError, match="in an engine's weights already"):
+        plan_serving("whole", ModelSection(source="./gone"), ServeSection(fast="whole"), home, tmp_path)
+    checks = {("whole@1", alone.kind): (True, "")}
+    found = read_catalogue(Registry.open(home), [alone], ["whole"], checks)
+    assert (found.find("whole").version, found.find("whole@1").engine) == ("whole@1", alone)
+    assert not read_catalogue(Registry.open(home), [alone], ["whole"], {}).targets
+    assert read_catalogue(Registry.open(home), [base], ["whole"], checks).refused["whole@1"].startswith("it holds full")
 
 
 def test_an_endpoint_for_others_needs_keys(home: Home, tmp_path: Path) -> None:
