@@ -1,4 +1,4 @@
-"""What the endpoint costs on top of vLLM: the same engine, adapter and requests behind three servers, one run.
+"""What the endpoint costs on top of vLLM: the same engine, adapter and requests behind four servers, one run.
 
     python benchmarks/serve_overhead.py           ten minutes on two cores, with nothing else running
     python benchmarks/serve_overhead.py --quick   one round, few requests
@@ -6,7 +6,7 @@
 Servers: vLLM's own (`vllm.entrypoints.openai.api_server`), ours (`tunesmith serve`), and Ray's `build_openai_app` as it
 comes, with its batching of 50 ms and Serve's own proxy. Each round starts them one after the other, so that no engine
 idles beside another. Requests are streamed chat completions of 32 tokens of SmolLM2-135M with an adapter of rank 16;
-time to the first token is the median at concurrency 1, throughput that of 8 at a time. A fourth one is ours with the
+time to the first token is the median at concurrency 1, throughput that of 8 at a time. The fourth one is ours with the
 version merged into the engine's weights (`serve.fast`): there it needs no adapter, and the base is one.
 """
 

@@ -59,8 +59,8 @@ def read_update(folder: Path) -> Update:
     return Update(rank, factors, config)
 
 
-def merge(base: Path, adapter: Path, target: Path, dtype: str | None = None) -> int:
-    """Write the base's files with an adapter in the weights; gives the bytes written.
+def merge(base: Path, adapter: Path, target: Path, dtype: str | None = None) -> None:
+    """Write the base's files with an adapter in the weights.
 
     It is added in float32, and what it is added to is kept in its own type or in `dtype`, a floating type of torch's by
     name; memory for one file of weights is needed. Nothing is done where `target` is there. Raises ModelError when the
@@ -71,9 +71,9 @@ def merge(base: Path, adapter: Path, target: Path, dtype: str | None = None) -> 
     from safetensors.torch import save_file
 
     if target.is_dir():
-        return 0
+        return
     update = read_update(adapter)
-    left, written = set(update.factors), 0
+    left = set(update.factors)
     with new_folder(target) as folder:
         for path in sorted(one for one in base.iterdir() if one.is_file()):
             if path.suffix != ".safetensors":
@@ -94,10 +94,8 @@ def merge(base: Path, adapter: Path, target: Path, dtype: str | None = None) -> 
                         left.discard(module)
                     tensors[name] = tensor
             save_file(tensors, folder / path.name, note)
-            written += (folder / path.name).stat().st_size
         if left:
             raise ModelError(f"the base's files have no weights called {min(left)}, which the adapter changes")
-    return written
 
 
 def rebase(other: Path | None, merged: Path, target: Path) -> None:

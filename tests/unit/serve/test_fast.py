@@ -68,7 +68,7 @@ class World:
 
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], World]:
-    monkeypatch.setattr(module, "merge", lambda *_: 1)
+    monkeypatch.setattr(module, "merge", lambda *_: None)
     monkeypatch.setattr(module, "rebase", lambda *_: None)
 
     def run(work: Callable[[World], Coroutine[Any, Any, None]]) -> World:
