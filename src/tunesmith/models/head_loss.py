@@ -45,14 +45,14 @@ class ChunkedLoss(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, len(hidden), rows):
                 part = slice(start, start + rows)
-                logits, target = F.linear(hidden[part], weight).float(), targets[part].unsqueeze(1)
-                norms = logits.logsumexp(1, keepdim=True)
-                total += torch.dot((norms - logits.gather(1, target)).squeeze(1), weights[part])
+                target = targets[part].unsqueeze(1)
+                log_probs = F.linear(hidden[part], weight).float().log_softmax(1)
+                total -= torch.dot(log_probs.gather(1, target).squeeze(1), weights[part])
                 if by_hidden is None and by_weight is None:
                     continue
                 # By logits: weight x (softmax - 1 at the target).
                 scales = weights[part].unsqueeze(1)
-                gradient = logits.sub_(norms).exp_().mul_(scales).scatter_add_(1, target, -scales).to(hidden.dtype)
+                gradient = log_probs.exp_().mul_(scales).scatter_add_(1, target, -scales).to(hidden.dtype)
                 if by_hidden is not None:
                     by_hidden[part] = gradient @ weight
                 if by_weight is not None:
