@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tunesmith.cli.experiment_arguments import answers, goal_of, json_of, pair_of, prompt_of, steps_of, variant_of
+from tunesmith.cli.experiment_view import as_json, history, list_, open_book, report, shares_of, status
 from tunesmith.cli.output import print_json
 
 if TYPE_CHECKING:
-    from tunesmith.experiment.book import Book
     from tunesmith.experiment.experiment import Experiment, Variant
-    from tunesmith.registry.registry import Registry
-    from tunesmith.store.database import Database
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 why = click.option("--why", required=True, help="The reason, kept in the history.")
 by = click.option("--by", "who", help="Who does it; the user of this machine if left out.")
 
@@ -81,7 +78,7 @@ def start(
     from tunesmith.cli.registry import user
     from tunesmith.experiment.experiment import CONTROL
 
-    registry, book, _ = _open()
+    registry, book, _ = open_book()
     variants: dict[str, Variant] = {CONTROL: variant_of(registry, control or answers(registry, name))[1]}
     for text in versions:
         key, variant = variant_of(registry, text)
@@ -116,7 +113,7 @@ def weights(experiment: str, weights: tuple[str, ...], why: str, who: str | None
 
     shares = dict(pair_of(text) for text in weights)
     stage: Any = "canary" if min(shares.values(), default=0) < 50 else "ab"
-    _, book, _ = _open()
+    _, book, _ = open_book()
     made = book.change(experiment, lambda one: one.with_weights(shares, stage), who or user(), "weights", why)
     _told(made, as_json)
 
@@ -138,7 +135,7 @@ def promote(experiment: str, variant: str, why: str, who: str | None, as_json: b
     from tunesmith.experiment.book import promoted
     from tunesmith.experiment.promote import move_champion
 
-    registry, book, _ = _open()
+    registry, book, _ = open_book()
     found = book.find(experiment)
     made = partial(promoted, variant=variant, reason=why)
     made(found)
@@ -162,131 +159,9 @@ def rollback(experiment: str, why: str, who: str | None, as_json: bool) -> None:
     from tunesmith.cli.registry import user
     from tunesmith.experiment.book import rolled_back
 
-    _, book, _ = _open()
+    _, book, _ = open_book()
     made = book.change(experiment, partial(rolled_back, reason=why), who or user(), "rollback", why)
     _told(made, as_json)
-
-
-@command.command("ls")
-@as_json
-def list_(as_json: bool) -> None:
-    """List experiments, newest first.
-
-    \b
-    Example:
-      tunesmith experiment ls
-    """
-    from tunesmith.cli.registry import print_table
-    from tunesmith.store.database import NoDatabase
-
-    try:
-        every = _open()[1].every()
-    except NoDatabase as nothing:
-        every = []
-        click.echo(f"no experiments: {nothing}", err=True)
-    if as_json:
-        print_json([{**one.model_dump(mode="json"), "started_at": began.isoformat()} for one, began, _ in every])
-        return
-    print_table(
-        ("experiment", "stage", "weights", "started (UTC)", "verdict"),
-        [
-            (one.id, one.stage, shares_of(one), began.strftime("%Y-%m-%d %H:%M"), one.verdict or "")
-            for one, began, _ in every
-        ],
-    )
-
-
-@command.command()
-@click.argument("experiment")
-@as_json
-def status(experiment: str, as_json: bool) -> None:
-    """Show both sides of EXPERIMENT (its id, or a name's newest): users, intervals, guardrails, what to do.
-
-    \b
-    Example:
-      tunesmith experiment status summaries
-    """
-    from tunesmith.cli.experiment_table import show
-    from tunesmith.experiment.referee import stand
-
-    _, book, database = _open()
-    standing = stand(database, book.find(experiment))
-    if as_json:
-        print_json(standing.to_json())
-        return
-    show(standing, book.history(standing.experiment.id))
-
-
-@command.command()
-@click.argument("experiment")
-@click.option("--html", "path", type=click.Path(path_type=Path), required=True, help="The file to write.")
-def report(experiment: str, path: Path) -> None:
-    """Write EXPERIMENT as a page: the intervals as they went, guardrails, changes.
-
-    \b
-    Example:
-      tunesmith experiment report summaries --html experiment.html
-    """
-    from importlib.util import find_spec
-
-    from tunesmith.cli.output import check_output, write_output
-    from tunesmith.errors import TunesmithError
-    from tunesmith.experiment.referee import stand
-
-    check_output(path)
-    if find_spec("jinja2") is None:
-        raise TunesmithError("pages need jinja2, which is not installed", fix="pip install jinja2")
-    from tunesmith.experiment.report import experiment_page
-    from tunesmith.experiment.timeline import timeline
-
-    _, book, database = _open()
-    standing = stand(database, book.find(experiment))
-    found = standing.experiment
-    lines = {
-        (variant, goal.name): timeline(database, found, goal.name, variant)
-        for variant in found.treatments
-        for goal in found.goals
-    }
-    write_output(path, experiment_page(standing, book.history(found.id), lines))
-    click.echo(str(path))
-
-
-@command.command()
-@click.argument("experiment")
-@as_json
-def history(experiment: str, as_json: bool) -> None:
-    """Show every change of EXPERIMENT, oldest first.
-
-    \b
-    Example:
-      tunesmith experiment history summaries
-    """
-    from tunesmith.cli.registry import print_table
-
-    _, book, _ = _open()
-    changes = book.history(book.find(experiment).id)
-    if as_json:
-        print_json(changes)
-        return
-    rows = [(one["at"][:19], one["who"], one["action"], one["stage"], one["why"]) for one in changes]
-    print_table(("when (UTC)", "who", "what", "stage", "why"), rows)
-
-
-def shares_of(experiment: Experiment) -> str:
-    """The weights in words."""
-    return ", ".join(f"{name} {weight:g} %" for name, weight in experiment.weights.items())
-
-
-def _open() -> tuple[Registry, Book, Database]:
-    from tunesmith.experiment.book import Book
-    from tunesmith.registry.registry import Registry
-    from tunesmith.store.database import Database
-    from tunesmith.store.home import find_home
-
-    home = find_home()
-    registry = Registry.open(home, create=False)
-    database = Database.open(home.database_url)
-    return registry, Book(database), database
 
 
 def _told(made: Experiment, as_json: bool) -> None:
@@ -295,3 +170,7 @@ def _told(made: Experiment, as_json: bool) -> None:
         return
     verdict = f": {made.verdict}, {made.reason}" if made.verdict else ""
     click.echo(f"{made.id} is in stage {made.stage} ({shares_of(made)}){verdict}")
+
+
+for view in (list_, status, report, history):
+    command.add_command(view)

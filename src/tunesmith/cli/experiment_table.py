@@ -17,7 +17,7 @@ def show(standing: Standing, changes: list[dict[str, Any]], now: datetime | None
     """Print it to standard output."""
     import click
 
-    from tunesmith.cli.experiment import shares_of
+    from tunesmith.cli.experiment_view import shares_of
     from tunesmith.cli.registry import print_table
 
     experiment = standing.experiment
