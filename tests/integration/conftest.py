@@ -43,32 +43,47 @@ def _s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_server(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+def s3_server(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Endpoint URL of an empty S3 server, with `AWS_*` set so that clients in this process and its children use it."""
-    _send("POST", f"{_s3_endpoint}/moto-api/reset")
+    return _use(_s3_endpoint, monkeypatch, tmp_path)
+
+
+def _use(endpoint: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
+    _send("POST", f"{endpoint}/moto-api/reset")
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     settings = {
-        "AWS_ENDPOINT_URL": _s3_endpoint,
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": str(tmp_path / "no-aws-config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-aws-credentials"),
+        "AWS_CONFIG_FILE": str(folder / "no-aws-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no-aws-credentials"),
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    yield _s3_endpoint
+    return endpoint
 
 
 @pytest.fixture
 def s3_bucket(s3_server: str) -> str:
     """Name of an empty bucket on `s3_server`."""
+    return _bucket(s3_server)
+
+
+@pytest.fixture(scope="module")
+def module_s3_bucket(_s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for all tests of a module, none of which may ask for an empty one."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield _bucket(_use(_s3_endpoint, monkeypatch, tmp_path_factory.mktemp("aws")))
+
+
+def _bucket(endpoint: str) -> str:
     name = "tunesmith-test"
-    _send("PUT", f"{s3_server}/{name}")
+    _send("PUT", f"{endpoint}/{name}")
     return name
 
 

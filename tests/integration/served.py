@@ -78,6 +78,14 @@ def register(home: Home, base: Path, adapter: Path, name: str = NAME, **recipe: 
         registry.close()
 
 
+def where(home: Home) -> dict[str, str]:
+    """Environment variables by which other processes find a home."""
+    return {
+        "TUNESMITH_HOME": str(home.folder), "TUNESMITH_DATABASE_URL": home.database_url,
+        "TUNESMITH_ARTIFACTS": home.artifacts,
+    }  # fmt: skip
+
+
 @contextmanager
 def served(home: Home, base: Path, folder: Path, serve: dict[str, Any]) -> Iterator[Endpoint]:
     """`tunesmith serve` with these settings, until the block ends."""
@@ -87,7 +95,7 @@ def served(home: Home, base: Path, folder: Path, serve: dict[str, Any]) -> Itera
         json.dumps({"name": NAME, "model": {"source": str(base)}, "data": {"train": "none.jsonl"}, "serve": serve})
     )
     environment = {
-        **os.environ, "TUNESMITH_HOME": str(home.folder), "HF_HUB_OFFLINE": "1",
+        **os.environ, **where(home), "HF_HUB_OFFLINE": "1",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()), "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
     }  # fmt: skip
     log = folder / "serve.log"

@@ -42,13 +42,15 @@ ENGINE = {"dtype": "float32", "max_model_len": 512, "max_sequences": 24, "max_ad
 
 
 @pytest.fixture(scope="module")
-def endpoint(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def endpoint(
+    smollm2: ResolvedModel, module_s3_bucket: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Endpoint]:
     """SmolLM2 in float32, with `story@1` and `story@2`; the champion is the first, and in the engine's weights. Beside
-    it `whole@1`, weights of its own."""
+    it `whole@1`, weights of its own. The versions' files lie on S3."""
     if importlib.util.find_spec("vllm") is None:
         missing("vLLM is not installed (make setup)")
     folder = tmp_path_factory.mktemp("serve")
-    home = Home(folder / "home", f"sqlite:///{folder}/home/registry.db", str(folder / "home" / "artifacts"))
+    home = Home(folder / "home", f"sqlite:///{folder}/home/registry.db", f"s3://{module_s3_bucket}/versions")
     for seed in (1, 2):
         served.register(home, smollm2.folder, served.write_adapter(smollm2.folder, folder / f"adapter-{seed}", seed))
     Registry.open(home).move_alias(NAME, "champion", 1, "ann", "the first")
@@ -280,7 +282,7 @@ def command(endpoint: Endpoint, *arguments: str) -> str:
     """The command line, as an operator types it elsewhere."""
     done = subprocess.run(
         [sys.executable, "-m", "tunesmith", *arguments], capture_output=True, text=True, check=False,
-        env={**os.environ, "TUNESMITH_HOME": str(endpoint.home.folder)},
+        env={**os.environ, **served.where(endpoint.home)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -329,7 +331,7 @@ def test_changes_under_load(endpoint: Endpoint, expected: dict[str, str]) -> Non
 
 
 def test_a_gateway_that_is_killed(endpoint: Endpoint, expected: dict[str, str]) -> None:
-    """`kill -9` of one of two under 20 requests at a time of the official client, which asks again by itself: no whole
+    """`kill -9` of one of two under 20 requests at a time of the official client, told to ask only once: no whole
     answer fails; a stream that had begun breaks off visibly, and never looks whole."""
     import openai
 
@@ -366,7 +368,9 @@ def test_a_gateway_that_is_killed(endpoint: Endpoint, expected: dict[str, str]) 
         killed.set()
 
     async def whole() -> None:
-        async with openai.AsyncOpenAI(base_url=f"{endpoint.url}/v1", api_key="none", timeout=120) as client:
+        async with openai.AsyncOpenAI(
+            base_url=f"{endpoint.url}/v1", api_key="none", timeout=120, max_retries=0
+        ) as client:
             await asyncio.gather(kill(), *(one(client, number % 2 == 0) for number in range(20)))
 
     asyncio.run(whole())

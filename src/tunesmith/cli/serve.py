@@ -60,7 +60,8 @@ def command(
     changes = {key: value for key, value in asked.items() if value is not None}
     if model is not None:
         section = section.model_copy(update={"source": model, "revision": None})
-    plan = plan_serving(name, section, serving.model_copy(update=changes), home, start)
+    with console.status("reading the registry and the base model"):
+        plan = plan_serving(name, section, serving.model_copy(update=changes), home, start)
     if dry_run:
         print_json(_described(plan)) if as_json else _say(console, plan)
         return
@@ -129,7 +130,8 @@ def _described(plan: Plan) -> dict[str, Any]:
     return {
         "names": list(plan.gateway.names), "host": plan.host, "port": plan.port, "keys": plan.gateway.keys,
         "engines": [
-            {"name": one.name, "model": one.model, "revision": one.revision, "max_rank": one.max_rank, "fast": one.fast}
+            {"name": one.name, "model": one.model, "revision": one.revision, "max_rank": one.max_rank, "fast": one.fast,
+             "rounding": one.rounding}
             for one in plan.engines
         ],
         "engine": plan.engines[0].settings.model_dump(mode="json"),
@@ -147,8 +149,9 @@ def _say(console: Any, plan: Plan) -> None:
             lines.append(f"engine: {engine.model}, a full fine-tune, with its own weights in memory")
             continue
         trail = f" ({'; '.join(plan.base.trail)})" if plan.base else ""
+        rounded = f", rounded to {engine.rounding} as its QLoRA versions were trained" if engine.rounding else ""
         lines += [
-            f"engine: {engine.model}{trail}",
+            f"engine: {engine.model}{trail}{rounded}",
             f"adapters up to rank {engine.max_rank}, {engine.settings.max_adapters} at a time, "
             f"{engine.settings.max_adapters_kept} in memory",
         ]

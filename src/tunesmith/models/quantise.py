@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,15 +30,38 @@ def quantised_copy(
     from tunesmith.models.load import choose_dtype
 
     dtype = choose_dtype(section.dtype, device)
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.safetensors"))]
-    settings = [method.quantisation, method.double_quantisation, str(dtype)]
-    digest = hashlib.sha256(json.dumps([str(folder.resolve()), files, settings]).encode()).hexdigest()
-    target = cache / f"{method.quantisation}-{digest[:16]}"
+    target = cache / f"{method.quantisation}-{_digest(folder, method, dtype)}"
     if not target.is_dir():
         sweep(cache)
         with new_folder(target) as unfinished:
             _make(folder, section, _config(method, dtype), dtype, device, unfinished)
     return target
+
+
+def rounded_copy(folder: Path, section: ModelSection, method: MethodSection, cache: Path) -> Path:
+    """The folder with the base as its quantised copy computes, in floats again: for tools that read no quantised one.
+
+    Whole, with tokenizer and config, in the type of `section`. It is made at the first call, a weight at a time. Raises
+    ModelError when bitsandbytes is missing.
+    """
+    import torch
+
+    from tunesmith.models.load import choose_dtype
+
+    device = torch.device("cpu")
+    dtype = choose_dtype(section.dtype, device)
+    target = cache / f"{method.quantisation}-rounded-{_digest(folder, method, dtype)}"
+    if not target.is_dir():
+        sweep(cache)
+        with new_folder(target) as unfinished:
+            _round(folder, section, _config(method, dtype), dtype, unfinished)
+    return target
+
+
+def _digest(folder: Path, method: MethodSection, dtype: torch.dtype) -> str:
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.safetensors"))]
+    settings = [method.quantisation, method.double_quantisation, str(dtype)]
+    return hashlib.sha256(json.dumps([str(folder.resolve()), files, settings]).encode()).hexdigest()[:16]
 
 
 def base_folder(folder: Path, section: ModelSection, method: MethodSection, device: torch.device, cache: Path) -> Path:
@@ -100,9 +124,31 @@ def _make(
     _write(model, dtype, device, target)
 
 
-def _write(model: Any, dtype: torch.dtype, device: torch.device, target: Path) -> None:
-    """The tensors of an outline, quantised where its layers are, into files of a limited size."""
+def _round(folder: Path, section: ModelSection, config: Any, dtype: torch.dtype, target: Path) -> None:
     import torch
+
+    from tunesmith.models.outline import UnsuitedError, outline
+    from tunesmith.models.stored import INDEX
+
+    device = torch.device("cpu")
+    try:
+        model = outline(folder, section, device, dtype, quantization_config=config)
+        _check_widths(model, device)
+        _write(model, dtype, device, target, unpack=True)
+    except UnsuitedError:
+        model = _quantise(folder, section, config, dtype, device)
+        _check_widths(model, device)
+        unpacked(model).save_pretrained(target)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix != ".safetensors" and path.name != INDEX:
+            shutil.copyfile(path, target / path.name)
+
+
+def _write(model: Any, dtype: torch.dtype, device: torch.device, target: Path, unpack: bool = False) -> None:
+    """The tensors of an outline, quantised where its layers are, into files of a limited size; with `unpack` in floats
+    again."""
+    import torch
+    from transformers.integrations.bitsandbytes import dequantize_bnb_weight
 
     from tunesmith.models.outline import stored_buffers, unread
     from tunesmith.models.stored import Shards
@@ -120,6 +166,11 @@ def _write(model: Any, dtype: torch.dtype, device: torch.device, target: Path) -
             settings = {key: one for key, one in parameter.__dict__.items() if not hasattr(one, "fill")}
             module._parameters[leaf] = type(parameter)(value, requires_grad=False, **settings).to(device)
             del value
+            if unpack:
+                quantised = module._parameters[leaf]
+                shards.put(name, dequantize_bnb_weight(quantised, getattr(module, "state", None)).to(dtype))
+                module._parameters[leaf] = parameter
+                continue
             for key, tensor in module.state_dict(prefix=f"{prefix}.").items():
                 if key.removeprefix(f"{prefix}.") not in module._parameters or key == name:
                     shards.put(key, tensor)

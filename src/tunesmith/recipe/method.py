@@ -65,6 +65,13 @@ class MethodSection(Section):
         return self
 
     @property
+    def rounding(self) -> str | None:
+        """What is done to the base's weights before they are trained beside, in a word; None for nothing."""
+        if self.type != "qlora":
+            return None
+        return "nf4-double" if self.quantisation == "nf4" and self.double_quantisation else self.quantisation
+
+    @property
     def has_adapter(self) -> bool:
         """Whether what comes out is an adapter, not whole weights."""
         return self.type != "full"

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from tunesmith.data.pin_date import pin_date
 from tunesmith.errors import ModelError, StoreError, did_you_mean
 from tunesmith.experiment.promote import CHAMPION
 from tunesmith.models.servable import CONFIG, adapter_config, why_not
+from tunesmith.recipe.method import MethodSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
 from tunesmith.serve.problem import Problem
@@ -100,7 +103,7 @@ def read_catalogue(
     reading to the next what was read of versions, which never change. Raises StoreError when the registry is gone.
     """
     specs = list(engines)
-    by_revision = {spec.revision: spec for spec in specs}
+    by_base = {(spec.revision, spec.rounding): spec for spec in specs}
     bases = [spec for spec in specs if spec.version is None]
     targets = {spec.model: Target(spec.model, spec, lineage={"revision": spec.revision}) for spec in bases}
     aliases: dict[str, str] = {}
@@ -111,7 +114,7 @@ def read_catalogue(
         for version in registry.versions(name):
             reference = version.reference
             try:
-                target = known.get(reference) or _target(registry, version, by_revision)
+                target = known.get(reference) or _target(registry, version, by_base)
                 known[reference] = target
             except (ModelError, StoreError) as error:
                 refused[reference] = error.what
@@ -142,18 +145,30 @@ def _aliases(registry: Registry, name: str, served: dict[str, Target]) -> dict[s
     return found
 
 
-def _target(registry: Registry, version: Version, by_revision: dict[str, EngineSpec]) -> Target:
+def method_of(version: Version) -> MethodSection:
+    """How a version was trained; as the recipe says, or `lora` where there is none or one of another release."""
+    try:
+        return MethodSection.model_validate(version.recipe.get("method") or {})
+    except ValidationError:
+        return MethodSection()
+
+
+def _target(registry: Registry, version: Version, by_base: dict[tuple[str, str | None], EngineSpec]) -> Target:
     if version.kind != "adapter":
-        if (spec := by_revision.get(f"{OWN}{version.reference}")) is None:
+        if (spec := by_base.get((f"{OWN}{version.reference}", None))) is None:
             raise ModelError("it holds full weights, and no engine has been started with them")
         return Target(
             spec.model, spec, version.reference, spec.template, _system(version),
             created=_seconds(version), lineage=_lineage(version),
         )  # fmt: skip
-    spec = by_revision.get(version.base_revision or "")
+    revision, rounding = version.base_revision or "", method_of(version).rounding
+    spec = by_base.get((revision, rounding))
     if spec is None:
-        known = ", ".join(sorted(revision[:19] for revision in by_revision if not revision.startswith(OWN))) or "none"
-        raise ModelError(f"its base is {version.base_model} of revision {(version.base_revision or '?')[:19]}, "
+        if any(one == revision for one, _ in by_base):
+            as_trained = f"rounded to {rounding}" if rounding else "as it is"
+            raise ModelError(f"it was trained beside a base {as_trained}, and no engine has been started with that")
+        known = ", ".join(sorted({one[:19] for one, _ in by_base if not one.startswith(OWN)})) or "none"
+        raise ModelError(f"its base is {version.base_model} of revision {revision[:19] or '?'}, "
                          f"and the engines have {known}")  # fmt: skip
     if (reason := why_not(adapter_config(registry.read(version, CONFIG)), spec.version_rank)) is not None:
         raise ModelError(reason)

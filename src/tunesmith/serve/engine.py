@@ -57,7 +57,7 @@ class EngineServer(LLMServer):
             llm_config.model_loading_config.model_source = str(own.folder)
         await super().__init__(llm_config)
         self._fast = Fast(
-            self._spec.model, Path(self._spec.source), self._versions.scratch, self, self._adapters, self._gate,
+            self._spec.model, Path(self._spec.weights), self._versions.scratch, self, self._adapters, self._gate,
             self._versions.find, self._versions.aim,
         )  # fmt: skip
         if self._spec.fast is not None:
@@ -186,7 +186,7 @@ def llm_config(spec: EngineSpec) -> LLMConfig:
         {} if on_gpu else {"accelerator_config": {"kind": "cpu"}, "placement_group_config": {"bundles": [{"CPU": 1}]}}
     )
     return LLMConfig(
-        model_loading_config={"model_id": spec.model, "model_source": spec.source},
+        model_loading_config={"model_id": spec.model, "model_source": spec.weights},
         engine_kwargs=vllm,
         deployment_config=deployment,
         runtime_env={"env_vars": environment},

@@ -97,7 +97,7 @@ class Forward(Response):
             try:
                 async for chunk in answer.content.iter_any():
                     if outcome.first_byte_seconds is None:
-                        # Not before: should this gateway die until then, HAProxy says 500, and clients ask again.
+                        # Not before: should this gateway die until then, HAProxy asks another one.
                         await send(start)
                         outcome.first_byte_seconds = time.perf_counter() - began
                     outcome.pieces += chunk.count(EVENT)

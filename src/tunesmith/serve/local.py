@@ -17,11 +17,17 @@ from tunesmith.serve.plan import Plan
 from tunesmith.serve.spec import TOKEN, ServeError
 from tunesmith.store.home import Home
 
+REPEAT = "conn-failure empty-response\n    option http-buffer-request"
+"""When HAProxy asks another gateway or engine: where the first died before its answer began. Ray writes the text into
+HAProxy's configuration as it is, and so the second line too, without which a request may be sent on before it has come
+whole, and then cannot be sent again. Nothing that is offered does harm when it is asked twice."""
+
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     # HAProxy, which comes with ray[serve], in the place of Serve's own proxy: 1 ms a request instead of 9.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_HAPROXY_RETRY_ON": REPEAT,
     "RAY_worker_niceness": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",

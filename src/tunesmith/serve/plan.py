@@ -6,21 +6,17 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunesmith.data.pin_date import pin_date, template_of
-from tunesmith.errors import ModelError, StoreError
 from tunesmith.experiment.promote import CHAMPION
 from tunesmith.keys.keyring import Keyring
 from tunesmith.models.resolve import ResolvedModel, resolve_model
-from tunesmith.models.servable import CONFIG, adapter_config, rank_for
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.serve import ServeSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
-from tunesmith.serve.spec import OWN, EngineSpec, GatewaySpec, ServeError
+from tunesmith.serve.bases import ENGINE, base_engines, own_engine
+from tunesmith.serve.spec import EngineSpec, GatewaySpec, ServeError
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
-
-ENGINE = "base"
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
     """Check names, base model and access. `start` is where relative paths begin.
 
     A name that means a full fine-tune gets an engine of its own; the base one, where anything is an adapter or nothing
-    is registered.
+    is registered, and one more for each way in which the base was rounded beside QLoRA versions.
 
     Raises RegistryError for a name without versions, ModelError when the base cannot be had, ServeError when the
     endpoint would be open to others than this machine.
@@ -51,12 +47,9 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
         raise ServeError(
             "a full fine-tune is in an engine's weights already", where="serve.fast", fix="leave serve.fast out"
         )
-    engines = [_own_engine(version, folder, section) for version, folder in full]
-    if base is not None:
-        engines.insert(0, _base_engine(base, model, section, home, names))
-    engines = [
-        one.model_copy(update={"name": f"full-{number}" if number else ENGINE}) for number, one in enumerate(engines)
-    ]
+    engines = base_engines(base, model, section, home, names, _fast(section, names)) if base is not None else []
+    for version, folder in full:
+        engines.append(own_engine(version, folder, section, f"full-{len(engines)}" if engines else ENGINE))
     gateway = GatewaySpec(
         engines=tuple(engines),
         names=names,
@@ -67,32 +60,6 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
         parity=section.parity,
     )
     return Plan(tuple(engines), gateway, section.host, section.port, base)
-
-
-def _base_engine(
-    base: ResolvedModel, model: ModelSection, section: ServeSection, home: Home, names: tuple[str, ...]
-) -> EngineSpec:
-    return EngineSpec(
-        name=ENGINE,
-        model=base_name(model.source),
-        source=str(base.folder),
-        revision=base.revision,
-        settings=section.engine,
-        max_rank=section.engine.max_rank or rank_for(_ranks(home, names, base.revision), section.fast is not None),
-        template=_dated(base.folder),
-        fast=_fast(section, names),
-    )
-
-
-def _own_engine(version: Version, folder: Path, section: ServeSection) -> EngineSpec:
-    return EngineSpec(
-        name=ENGINE,
-        model=version.reference,
-        source=str(folder),
-        revision=f"{OWN}{version.reference}",
-        settings=section.engine,
-        template=_dated(folder),
-    )
 
 
 def _full(home: Home, names: tuple[str, ...]) -> tuple[list[tuple[Version, Path]], bool]:
@@ -156,38 +123,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def base_name(source: str) -> str:
-    """What clients call a base model: a hub id or short name as it is, a folder or file by its name."""
-    local = source.startswith((".", "/", "~")) or "://" in source or source.lower().endswith(".gguf")
-    return Path(source.rstrip("/")).name if local else source
-
-
-def _dated(folder: Path) -> str | None:
-    """The base's chat template with the day it was trained with, if it writes one."""
-    source = template_of(folder)
-    pinned = pin_date(source) if source is not None else None
-    return pinned if pinned != source else None
-
-
-def _ranks(home: Home, names: tuple[str, ...], revision: str) -> list[int]:
-    """The ranks of every adapter that may be served."""
-    registry = Registry.open(home)
-    found = []
-    try:
-        known = {version.name for version in registry.versions()}
-        for name in names:
-            for version in registry.versions(name) if name in known else ():
-                if version.kind == "adapter" and version.base_revision == revision:
-                    try:
-                        rank = adapter_config(registry.read(version, CONFIG)).get("r")
-                    except (StoreError, ModelError):
-                        continue  # the gateway says of it why it is not served
-                    found.append(rank if isinstance(rank, int) else 0)
-    finally:
-        registry.close()
-    return found
 
 
 def _reachable(host: str) -> str:

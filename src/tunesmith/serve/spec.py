@@ -36,7 +36,8 @@ class EngineSpec(Spec):
     `model` is the base as clients call it; `source` a hub id, a folder or an object-store URL; `revision` what versions
     must have been trained on, `commit:...` or `sha256:...`, or `version:NAME@N` of a full fine-tune, a base of its own;
     `template` the base's chat template where it has to be sent with every request, because it would write today's date;
-    `fast` the name or alias whose version is merged into the weights.
+    `fast` the name or alias whose version is merged into the weights; `rounding` what was done to the base's weights,
+    as QLoRA versions were trained beside them, and `rounded` the folder with what came of it.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
@@ -47,6 +48,13 @@ class EngineSpec(Spec):
     max_rank: int = 16
     template: str | None = None
     fast: str | None = None
+    rounding: str | None = None
+    rounded: str | None = None
+
+    @property
+    def weights(self) -> str:
+        """Where the weights are that the engine begins with."""
+        return self.rounded or self.source
 
     @property
     def version(self) -> str | None:
@@ -66,7 +74,7 @@ class EngineSpec(Spec):
     @property
     def kind(self) -> str:
         """What a parity check holds for: engines of the same base and type say the same."""
-        return f"{self.revision[:100]} {self.settings.dtype}"
+        return f"{self.revision[:100]} {self.rounding + ' ' if self.rounding else ''}{self.settings.dtype}"
 
 
 class GatewaySpec(Spec):

@@ -74,4 +74,8 @@ def find_trained(reference: str, spec: EngineSpec, home: Home) -> Trained:
         tuned = find_tuned(reference, home, Path.cwd())
     except ModelError:  # the recipe's own name for its base means nothing here
         tuned = find_tuned(reference, home, Path.cwd(), spec.source)
+    if spec.rounding == "int8":
+        # In training it rounds activations as well, which no engine does: what can agree are the weights.
+        base = replace(tuned.base, folder=Path(spec.weights))
+        tuned = replace(tuned, base=base, recipe={**tuned.recipe, "method": {}})
     return trained_adapter(tuned)

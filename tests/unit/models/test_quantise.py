@@ -14,7 +14,7 @@ from tunesmith.export.export import export
 from tunesmith.models.attention import PACKED
 from tunesmith.models.load import load_base
 from tunesmith.models.lora import attach_lora, save_adapter
-from tunesmith.models.quantise import quantised_copy, unpacked
+from tunesmith.models.quantise import quantised_copy, rounded_copy, unpacked
 from tunesmith.models.resolve import ResolvedModel
 from tunesmith.models.trainable import load_trainable
 from tunesmith.models.tuned import Tuned
@@ -47,6 +47,19 @@ def test_a_base_is_quantised_once_and_near_what_it_was(base: Path, tmp_path: Pat
     error = float((found - wanted).square().mean().sqrt() / wanted.std())
     assert 0 < error < (0.02 if kind == "int8" else 0.12)
     assert torch.equal(plain.get_parameter("model.norm.weight"), rounded.get_parameter("model.norm.weight"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rounded_base_is_the_quantised_one_in_floats(base: Path, tmp_path: Path, kind: str) -> None:
+    folder = rounded_copy(base, SECTION, KINDS[kind], tmp_path)
+    assert rounded_copy(base, SECTION, KINDS[kind], tmp_path) == folder
+    wanted = unpacked(load_base(quantised_copy(base, SECTION, KINDS[kind], CPU, tmp_path), SECTION, CPU)).state_dict()
+    found = load_base(folder, SECTION, CPU).state_dict()
+    assert wanted.keys() == found.keys()
+    assert all(torch.equal(found[name], value.float()) for name, value in wanted.items())
+    config = {path.name for path in base.iterdir()}
+    assert config == {path.name for path in folder.iterdir()}
+    assert "quantization" not in (folder / "config.json").read_text()
 
 
 def test_each_way_of_quantising_has_a_folder_of_its_own(base: Path, tmp_path: Path) -> None:

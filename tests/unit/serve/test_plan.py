@@ -13,8 +13,9 @@ from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.serve import EngineSection, ServeSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion
+from tunesmith.serve.bases import base_name
 from tunesmith.serve.catalogue import read_catalogue
-from tunesmith.serve.plan import base_name, is_loopback, plan_serving
+from tunesmith.serve.plan import is_loopback, plan_serving
 from tunesmith.serve.spec import TOKEN, ServeError, engine_token
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home, find_home
@@ -71,6 +72,34 @@ def test_a_full_fine_tune_is_a_base_of_its_own(home: Home, tmp_path: Path) -> No
     assert (found.find("whole").version, found.find("whole@1").engine) == ("whole@1", alone)
     assert not read_catalogue(Registry.open(home), [alone], ["whole"], {}).targets
     assert read_catalogue(Registry.open(home), [base], ["whole"], checks).refused["whole@1"].startswith("it holds full")
+
+
+def test_versions_are_served_on_the_base_they_were_trained_beside(home: Home, tmp_path: Path) -> None:
+    wide = {"hidden_size": 64, "intermediate_size": 128}
+    plain = tiny_versions.register(tmp_path, **wide)
+    qlora = {"method": {"type": "qlora", "rank": 4}}
+    adapter = tiny_versions.adapter(tmp_path / "rounded", MethodSection(rank=32), **wide)
+    new = NewVersion(
+        name="tiny", kind="adapter", base_model=plain.base_model, base_revision=plain.base_revision, recipe_hash="r2",
+        recipe=qlora, created_by="ann", verdict="passed",
+    )  # fmt: skip
+    rounded = Registry.open(home).register(new, adapter)
+    model = ModelSection(source=str(tmp_path / "base"), dtype="float32")
+    engines = plan_serving("tiny", model, ServeSection(), home, tmp_path).engines
+    assert [(one.name, one.model, one.max_rank) for one in engines] == [
+        ("base", "base", 16), ("nf4-double", "base-nf4-double", 32),
+    ]  # fmt: skip
+    assert engines[0].weights == engines[1].source == str(tmp_path / "base")
+    assert Path(engines[1].weights).parent == home.models
+    assert engines[0].kind != engines[1].kind
+    registry = Registry.open(home)
+    found = read_catalogue(registry, engines, ["tiny"])
+    assert found.find(plain.reference).engine == engines[0]
+    assert found.find(rounded.reference).engine == engines[1]
+    assert set(found.targets) == {"base", "base-nf4-double", "tiny@1", "tiny@2"}
+    assert read_catalogue(registry, engines[:1], ["tiny"]).refused[rounded.reference] == (
+        "it was trained beside a base rounded to nf4-double, and no engine has been started with that"
+    )
 
 
 def test_an_endpoint_for_others_needs_keys(home: Home, tmp_path: Path) -> None:
