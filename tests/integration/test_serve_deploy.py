@@ -28,11 +28,11 @@ import json, sys, urllib.error, urllib.request
 try:
     with urllib.request.urlopen(urllib.request.Request(sys.argv[1], sys.argv[2].encode() or None,
                                 {"content-type": "application/json"}), timeout=100) as answer:
-        print(json.dumps({"status": answer.status, **json.load(answer)}))
+        print(json.dumps({**json.load(answer), "http": answer.status}))
 except urllib.error.HTTPError as error:
-    print(json.dumps({"status": error.code, "said": error.read().decode()}))
+    print(json.dumps({"http": error.code, "said": error.read().decode()}))
 except OSError as error:
-    print(json.dumps({"status": 0, "said": str(error)}))
+    print(json.dumps({"http": 0, "said": str(error)}))
 """
 
 
@@ -73,10 +73,10 @@ def test_the_config_file_for_cpus_is_deployed_and_answers(tmp_path: Path, smollm
         run(str(programs / "ray"), "start", "--head", "--num-cpus", "4")
         run(str(programs / "serve"), "deploy", "serving/cpu.yaml")
         deadline = time.monotonic() + 300
-        while (health := ask("/healthz"))["status"] != 200 or health["unchecked"]:
+        while (health := ask("/healthz"))["http"] != 200 or health["unchecked"]:
             assert time.monotonic() < deadline, (health, run(str(programs / "serve"), "status"))
             time.sleep(2)
         asked = {"model": recipe.name, "messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 4}
         answer = ask("/v1/chat/completions", asked)
-        assert (answer["status"], answer["model"]) == (200, reference), answer
+        assert (answer["http"], answer["model"]) == (200, reference), answer
         assert answer["usage"]["completion_tokens"] == 4

@@ -17,6 +17,8 @@ VERBS = {
     "evaluate": "Compare base model, best prompt and tuned model on held-out rows.",
     "run": "All of it: audit, prepare, train, evaluate, register.",
     "sweep": "Try many settings of a recipe within a budget; register the best.",
+    "submit": "Run a recipe on a cluster; the version comes back here.",
+    "jobs": "List, follow, stop and fetch what was submitted.",
     "registry": "List versions and move aliases.",
     "serve": "Put versions behind an endpoint that any OpenAI client can use.",
     "experiment": "Variants in real traffic, and statistics that decide.",

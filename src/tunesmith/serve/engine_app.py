@@ -16,7 +16,8 @@ PATHS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", 
 """Of vLLM's paths only these: others load files or change the engine."""
 
 EMBEDDINGS = "/v1/embeddings"
-"""vLLM has this path only where the base is a model of that kind."""
+TEXT = ("/v1/chat/completions", "/v1/completions")
+"""vLLM has either these paths or that one, by the kind of the base."""
 
 MERGED = "/merged"
 """A path of our own: which version is in the weights."""
@@ -36,7 +37,8 @@ class EngineApp:
     ) -> None:  # fmt: skip
         self._app, self._adapters, self._gate = app, adapters, gate
         self._token, self._route, self._base, self._merged = token.encode(), route, base, merged
-        self._embeds = any(getattr(one, "path", None) == EMBEDDINGS for one in getattr(app, "routes", ()))
+        offered = {getattr(one, "path", None) for one in getattr(app, "routes", ())}
+        self._embeds, self._writes = EMBEDDINGS in offered, TEXT[0] in offered
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -54,6 +56,8 @@ class EngineApp:
                 raise Problem(404, f"an engine has no {path[:80]!a}", "unknown_path")
             if path == EMBEDDINGS and not self._embeds:
                 raise Problem(400, f"{self._base} is no model that gives embeddings", "no_embeddings", "model")
+            if path in TEXT and self._embeds and not self._writes:
+                raise Problem(400, f"{self._base} gives embeddings, and no text", "no_text", "model")
             if not path.startswith("/v1/") or path == "/v1/models":
                 await self._app(scope, receive, send)
                 return

@@ -19,7 +19,7 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_niceness": "0",  # by default workers yield to everything else on the machine
-    # A link cut in silence is noticed after seconds, not after seven minutes. Nodes need the same two.
+    # A link cut in silence is noticed after seconds, not after seven minutes.
     "RAY_grpc_client_keepalive_time_ms": "5000",
     "RAY_grpc_client_keepalive_timeout_ms": "5000",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -27,19 +27,23 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "15",  # of one try to place workers; how many is up to the lookout
 }
 
+OF_NODES_TOO = ("RAY_grpc_client_keepalive_time_ms", "RAY_grpc_client_keepalive_timeout_ms")
+"""Set only where the nodes are ours: one that was not started with them takes the pings for an attack, and hangs up."""
+
 
 @contextmanager
 def connected(cpus: int, gpus: int) -> Iterator[Any]:
     """A Ray cluster: the one of RAY_ADDRESS, or one of our own on this machine for the time of the block."""
+    address = os.environ.get("RAY_ADDRESS")
     for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        if address is None or name not in OF_NODES_TOO:
+            os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
         yield ray
         return
     logging.getLogger("ray").setLevel(logging.WARNING)
-    address = os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"address": address} if address else {"num_cpus": cpus, "include_dashboard": False}
     if gpus and not address:
         options["num_gpus"] = gpus

@@ -1,0 +1,1 @@
+"""Launch, submit, follow, fetch: Ray jobs on someone else's machines."""

@@ -1,0 +1,170 @@
+"""What runs on the cluster's head: the recipe, started again where it was lost, and its result put where it lasts.
+
+`python -m tunesmith.cluster.job ID STORAGE [--yes] [--set FIELD=VALUE]...` in the folder of the unpacked job. It exits
+as the run does: 0 done, 1 a gate failed, 2 a mistake that the user can mend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.cluster.pack import RECIPE
+from tunesmith.cluster.storage import ARTEFACTS, CHECKPOINTS, JOBS, Storage
+from tunesmith.errors import TunesmithError
+
+RESULT = "result.json"
+HOME = "TUNESMITH_JOBS"
+"""Environment variable with the folder on the head that jobs work in; by default one under the user's home."""
+
+TRIES, PAUSE_SECONDS = 3, 5.0
+"""How often in a row a run is started that gets no further, and the first pause between."""
+
+DONE, GATE_FAILED, MISTAKE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended. `version` is the registered version's fields, with `artefacts` where its files lie; `outcome`
+    what `tunesmith run --json` printed; `problem` what it said where it could not go on."""
+
+    id: str
+    exit_code: int
+    version: dict[str, Any] | None = None
+    artefacts: str | None = None
+    outcome: dict[str, Any] | None = None
+    problem: str | None = None
+
+    def to_bytes(self) -> bytes:
+        """As it is kept."""
+        return (json.dumps(asdict(self), indent=2) + "\n").encode()
+
+
+def read_result(storage: Storage, id: str) -> Result | None:
+    """A job's result, or None while there is none. Raises TargetError."""
+    content = storage.read(f"{JOBS}/{id}/{RESULT}")
+    return None if content is None else Result(**json.loads(content))
+
+
+def home_of(id: str) -> Path:
+    """The home folder of a job on the head: the same when it is started again."""
+    given = os.environ.get(HOME)
+    base = Path(given) if given else Path.home() / ".tunesmith" / "jobs"
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        base = Path(tempfile.gettempdir()) / "tunesmith-jobs"
+    return base / id
+
+
+def run(id: str, storage: Storage, options: list[str]) -> int:
+    """Run the recipe to its end. Raises TunesmithError where that is not possible at all."""
+    storage.check()
+    home = home_of(id)
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["TUNESMITH_HOME"] = str(home)
+    os.environ["TUNESMITH_ARTIFACTS"] = storage.under(ARTEFACTS)
+    checkpoints = storage.under(JOBS, id, CHECKPOINTS)
+    if "://" in checkpoints:
+        options = [*options, "--set", f"resources.checkpoints={checkpoints}"]
+    command = [sys.executable, "-m", "tunesmith", "run", RECIPE, "--json", *options]
+    tries, before = 0, _progress(storage, id, home)
+    while True:
+        code, printed, said = _once(command)
+        if code in (DONE, GATE_FAILED) and printed is not None:
+            _keep(storage, id, code, printed, home)
+            return code
+        reached = _progress(storage, id, home)
+        tries = 1 if reached != before else tries + 1
+        if code in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT) or STOPPING:
+            return 128 + signal.SIGTERM
+        if tries >= TRIES or (code == MISTAKE and reached == before):
+            storage.write(f"{JOBS}/{id}/{RESULT}", Result(id, code, problem=said).to_bytes())
+            return code if code > 0 else 128 - code
+        before, pause = reached, PAUSE_SECONDS * 2 ** (tries - 1)
+        print(f"the run ended with {code}; it goes on from its last checkpoint in {pause:g} s", file=sys.stderr)
+        time.sleep(pause)
+
+
+STOPPING: list[bool] = []
+"""Not empty once the job was asked to stop."""
+
+
+def _once(command: list[str]) -> tuple[int, dict[str, Any] | None, str]:
+    """One start: its exit code, what it printed as JSON, and its last words."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+
+    def stop(*_: Any) -> None:
+        STOPPING.append(True)
+        process.send_signal(signal.SIGINT)  # asks the run for a checkpoint and an orderly end
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    assert process.stderr is not None and process.stdout is not None
+    last: list[str] = []
+    with tempfile.TemporaryFile("w+") as output:
+        import threading
+
+        reader = threading.Thread(target=lambda: output.writelines(process.stdout or ()), daemon=True)
+        reader.start()
+        for line in process.stderr:
+            print(line, end="", file=sys.stderr, flush=True)
+            last = [*last[-4:], line.rstrip()]
+        process.wait()
+        reader.join()
+        output.seek(0)
+        text = output.read()
+    try:
+        printed = json.loads(text) if text.strip() else None
+    except ValueError:
+        printed = None
+    return process.returncode, printed, "\n".join(last)
+
+
+def _progress(storage: Storage, id: str, home: Path) -> object:
+    """Changes whenever a run has got further: its checkpoints, and what its home holds."""
+    kept = storage.names(f"{JOBS}/{id}/{CHECKPOINTS}")
+    runs = sorted((home / "runs").glob("*/checkpoints/*")) if (home / "runs").is_dir() else []
+    deeper = [storage.names(f"{JOBS}/{id}/{CHECKPOINTS}/{name}") for name in kept]
+    return kept, deeper, [path.name for path in runs]
+
+
+def _keep(storage: Storage, id: str, code: int, outcome: dict[str, Any], home: Path) -> None:
+    from tunesmith.registry.registry import Registry
+    from tunesmith.store.home import find_home
+
+    registry = Registry.open(find_home(), create=False)
+    try:
+        version = registry.resolve(outcome["version"])
+    finally:
+        registry.close()
+    report = Path(outcome["report"])
+    for path in (report, report.with_suffix(".json")):
+        if path.is_file():
+            storage.write(f"{JOBS}/{id}/{path.name}", path.read_bytes())
+    done = Result(id, code, version.to_json(), storage.under(ARTEFACTS), outcome)
+    storage.write(f"{JOBS}/{id}/{RESULT}", done.to_bytes())
+
+
+def main() -> None:
+    """The command. A mistake is told of in a sentence."""
+    id, location, *options = sys.argv[1:]
+    storage = Storage(location)
+    try:
+        code = run(id, storage, options)
+    except TunesmithError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

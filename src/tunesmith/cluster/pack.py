@@ -1,0 +1,130 @@
+"""What a job takes along, as a zip: the recipe, the files it names, this package. Nothing else, and always the same."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.cluster.targets import TargetError
+from tunesmith.recipe.dump import dump_recipe
+from tunesmith.recipe.load import LoadedRecipe
+from tunesmith.recipe.schema import Recipe
+from tunesmith.recipe.sources import FileSource
+
+RECIPE = "recipe.yaml"
+FILES = "files"
+LIMIT_MIB = 100
+"""Largest package. Ray keeps it in the memory of the head; larger data has a URL."""
+
+ENDING = re.compile(r"\.[A-Za-z0-9]{1,10}")
+"""What is kept of a file's name."""
+
+LONG_AGO = (1980, 1, 1, 0, 0, 0)
+"""The time of every file in the zip: the first that the format can write."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """The zip, the hash of its bytes (SHA-256 in hex), and the files it holds besides Tunesmith, with their bytes."""
+
+    content: bytes
+    digest: str
+    files: dict[str, int]
+
+
+def pack(loaded: LoadedRecipe) -> Package:
+    """Pack a recipe. Raises TargetError for what cannot travel: a base model on this disk, data above the limit."""
+    taken: dict[str, Path] = {}
+    recipe = _moved(loaded, taken)
+    total = sum(path.stat().st_size for path in taken.values())
+    if total > LIMIT_MIB << 20:
+        largest = max(taken.values(), key=lambda path: path.stat().st_size)
+        raise TargetError(
+            f"the recipe's files are {total >> 20} MiB, and at most {LIMIT_MIB} travel with a job",
+            where=str(largest),
+            fix="upload them once and give the recipe their URL (s3://bucket/rows.jsonl)",
+        )
+    held = {RECIPE: dump_recipe(recipe).encode(), **{name: path.read_bytes() for name, path in taken.items()}}
+    files = {name: len(content) for name, content in sorted(held.items())}
+    held |= dict(_tunesmith())
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, content in sorted(held.items()):
+            entry = zipfile.ZipInfo(name, LONG_AGO)
+            entry.external_attr, entry.compress_type = 0o644 << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+    # Of what is in it: another zlib packs the same files into other bytes.
+    digest = hashlib.sha256()
+    for name, content in sorted(held.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return Package(written.getvalue(), digest.hexdigest(), files)
+
+
+def _moved(loaded: LoadedRecipe, taken: dict[str, Path]) -> Recipe:
+    """The recipe with the names that its files have in the package; `taken` gets those files."""
+    recipe = loaded.recipe
+    changes: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    for split in ("train", "validation", "test"):
+        sources = getattr(recipe.data, split)
+        if sources:
+            data[split] = tuple(
+                _moved_source(one, f"{split}{number}", loaded.folder, taken) for number, one in enumerate(sources)
+            )
+    changes["data"] = recipe.data.model_copy(update=data)
+    model: dict[str, Any] = {}
+    if recipe.model.chat_template is not None:
+        model["chat_template"] = _take(loaded.folder / Path(recipe.model.chat_template).expanduser(), "template", taken)
+    source = loaded.folder / Path(recipe.model.source).expanduser()
+    if "://" not in recipe.model.source and source.exists():
+        raise TargetError(
+            f"the base model is a folder of this machine: {recipe.model.source}",
+            where="model.source",
+            fix="give its hub id, or upload it and give its URL (s3://bucket/models/base)",
+        )
+    changes["model"] = recipe.model.model_copy(update=model)
+    return recipe.model_copy(update=changes)
+
+
+def _moved_source(source: Any, kind: str, folder: Path, taken: dict[str, Path]) -> Any:
+    if isinstance(source, FileSource) and "://" not in source.path:
+        from tunesmith.data.sources.location import find_files
+
+        found = [_take(Path(file.path), kind, taken) for file in find_files(source.path, folder)]
+        path = found[0] if len(found) == 1 else f"./{FILES}/{kind}-*"
+        return source.model_copy(update={"path": path})
+    if source.type == "dataset" and (folder / Path(source.path).expanduser()).is_dir():
+        raise TargetError(
+            f"the dataset is a folder of this machine: {source.path}",
+            where=f"data.{kind.rstrip('0123456789')}",
+            fix="give its hub id, or write it as Parquet and give the file or its URL",
+        )
+    return source
+
+
+def _take(path: Path, kind: str, taken: dict[str, Path]) -> str:
+    """Put a file on the list, under a name of ours that keeps its ending; gives that name as the recipe writes it."""
+    whole = path.resolve()
+    for name, known in taken.items():
+        if known == whole:
+            return f"./{name}"
+    endings = "".join(one for one in whole.suffixes[-2:] if ENDING.fullmatch(one))
+    name = f"{FILES}/{kind}-{len(taken):04d}{endings}"
+    taken[name] = whole
+    return f"./{name}"
+
+
+def _tunesmith() -> Iterator[tuple[str, bytes]]:
+    """This package's own files: what runs on the cluster is what you have here."""
+    import tunesmith
+
+    root = Path(tunesmith.__file__).parent
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".pyc", ".so"):
+            yield f"tunesmith/{path.relative_to(root).as_posix()}", path.read_bytes()

@@ -1,0 +1,141 @@
+"""Where jobs are sent: clusters by name, in one file of the user's; no secret is ever in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator
+
+from tunesmith.errors import TunesmithError, did_you_mean
+from tunesmith.recipe.address import Address
+from tunesmith.recipe.explain import explain, misplaced_booleans
+from tunesmith.recipe.mistakes import RecipeMistakes
+from tunesmith.recipe.read import read_recipe_file
+from tunesmith.recipe.section import Section
+
+PLACE = "tunesmith/targets.yaml"
+"""Under `$XDG_CONFIG_HOME`, by default `~/.config`. `TUNESMITH_TARGETS` names another file."""
+
+TOKEN = "RAY_AUTH_TOKEN"
+"""The environment variable that Ray's own tools read a token from."""
+
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class TargetError(TunesmithError):
+    """A cluster cannot be reached, or will not take the job."""
+
+
+class Target(Section):
+    """A Ray cluster, by the address of its dashboard."""
+
+    address: Address
+    """Such as `https://head.example:8265`; `http://127.0.0.1:8265` behind a tunnel."""
+
+    storage: Address | None = None
+    """Where checkpoints, versions and results go: `s3://bucket/prefix`, or a path that all nodes and you see."""
+
+    token_file: str | None = None
+    """A file with the cluster's token (`RAY_AUTH_MODE=token`); without one, `RAY_AUTH_TOKEN` is looked for."""
+
+    token_env: Variable = TOKEN
+    """The environment variable that holds the token."""
+
+    ca_file: str | None = None
+    """Certificates to trust instead of the system's."""
+
+    headers_env: dict[str, Variable] = Field(default_factory=dict)
+    """Further headers, each with the environment variable that holds its value: `{X-Proxy-Key: MY_PROXY_KEY}`."""
+
+    python: str = Field("python", min_length=1)
+    """The interpreter on the head that has the training packages."""
+
+    env: dict[Variable, str] = Field(default_factory=dict)
+    """Environment of the job. Ray shows it to everybody who may see its jobs: no secrets."""
+
+    env_from_here: tuple[Variable, ...] = ()
+    """Variables that the job gets from your environment. Ray shows their values too: rather give nodes an identity."""
+
+    @field_validator("address")
+    @classmethod
+    def _http(cls, address: str) -> str:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(
+                f"{address!r} is no address of a dashboard", "write http://HOST:8265, or https:// behind a proxy"
+            )
+        return address.rstrip("/")
+
+
+class TargetsFile(Section):
+    """The file."""
+
+    targets: dict[str, Target]
+    """Clusters by the name that `--to` takes."""
+
+
+def default_place() -> Path:
+    """Where the file is looked for."""
+    if named := os.environ.get("TUNESMITH_TARGETS"):
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / PLACE
+
+
+def read_targets(path: Path) -> dict[str, Target]:
+    """Read and validate the file. Raises RecipeError naming every line that is wrong."""
+    tree = read_recipe_file(path, "a file of targets", "see docs/clusters.md")
+    mistakes = list(misplaced_booleans(tree, TargetsFile))
+    try:
+        found = TargetsFile.model_validate(tree.plain())
+    except ValidationError as error:
+        known = {mistake.field for mistake in mistakes}
+        mistakes += [one for one in explain(error, tree, TargetsFile) if one.field not in known]
+    if mistakes:
+        raise RecipeMistakes(mistakes, path)
+    return found.targets
+
+
+def find_target(name: str | None, address: str | None, storage: str | None) -> Target:
+    """The target of a name, or of an address given instead; with one in the file, no name is needed.
+
+    `storage` goes before the target's own. Raises TargetError where it is not clear what is meant.
+    """
+    path = default_place()
+    if address is not None:
+        try:
+            found = Target(address=address)
+        except ValidationError as error:
+            raise TargetError(str(error.errors()[0]["ctx"]["error"].args[0]), where="--address") from None
+    else:
+        known = read_targets(path) if path.exists() or name is not None else {}
+        if name is None and len(known) != 1:
+            fix = (
+                f"one of {', '.join(sorted(known))}" if known else "give --address, or write the file: docs/clusters.md"
+            )
+            raise TargetError("no cluster is named", where="--to", fix=fix)
+        if name is not None and name not in known:
+            raise TargetError(f"there is no target '{name}' in {path}", where="--to", fix=did_you_mean(name, known))
+        found = known[name] if name is not None else next(iter(known.values()))
+    return found.model_copy(update={"storage": storage}) if storage is not None else found
+
+
+def token_of(target: Target) -> str | None:
+    """The token to show, or None. Raises TargetError when its file cannot be read."""
+    if target.token_file is None:
+        return os.environ.get(target.token_env, "").strip() or None
+    path = Path(target.token_file).expanduser()
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TargetError(f"the token cannot be read ({error})", where="token_file") from None
+
+
+def header_of(variable: str) -> str:
+    """The value of a header. Raises TargetError where the variable is not set."""
+    value = os.environ.get(variable)
+    if value is None:
+        raise TargetError(f"{variable} is not set", where="headers_env", fix=f"export {variable}=...")
+    return value
