@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
@@ -18,6 +19,9 @@ from tunesmith.train.sinks import METRICS
 STOPPING = 1.0
 """Seconds that an orderly end takes besides its steps and its checkpoint."""
 
+EVERY_SECONDS = 10.0
+"""Where no bar can be shown, a line as often as this."""
+
 
 class Follower:
     """Shows a run while it goes on. Call `look` from time to time; a terminal sees a bar, a log a line an event.
@@ -32,6 +36,7 @@ class Follower:
         self.asked = False
         self.reserve = STOPPING
         self._longest_step = self._checkpoint = 0.0
+        self._total, self._said = 0, time.monotonic()
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -82,6 +87,7 @@ class Follower:
 
     def _start(self, event: dict[str, Any]) -> None:
         total = event["total_steps"]
+        self._total = total
         self.bar.update(self.task, description="training", total=total, completed=event["step"], said="")
         share = event["trained_parameters"] / event["all_parameters"]
         resumed = f", going on after step {event['step']}" if event["step"] else ""
@@ -96,6 +102,9 @@ class Follower:
         if "cost_usd" in event:
             said += f"  {usd(Decimal(str(event['cost_usd'])))}"
         self.bar.update(self.task, completed=event["step"], said=said)
+        if not self.console.is_terminal and time.monotonic() - self._said >= EVERY_SECONDS:
+            self._said = time.monotonic()
+            self.say(f"step {event['step']} of {self._total}: {said}")
         self._longest_step = max(self._longest_step, event["seconds"])
         self._leave_room()
 

@@ -53,10 +53,11 @@ class Objects(Place):
     def _announced(self, step: int, attempt: str, rank: int) -> tuple[str, str] | None:
         name = f"{part_name(rank)}-{attempt}"
         try:
-            digest = bytes(self._files.cat_file(self._path(step, f"{name}.done"))).decode("ascii")
+            digest = bytes(self._files.cat_file(self._path(step, f"{name}.done"))).decode("ascii", "replace")
         except FileNotFoundError:
             return None
-        return f"{name}.safetensors", digest
+        # Cut off on its way here, it is asked for again.
+        return (f"{name}.safetensors", digest) if re.fullmatch("[0-9a-f]{64}", digest) else None
 
     def publish(self, step: int, attempt: str, files: dict[str, str], values: dict[str, Any]) -> None:
         """Upload the manifest."""
