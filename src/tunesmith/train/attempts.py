@@ -41,8 +41,16 @@ class Attempts:
     def read(cls, folder: Path) -> Attempts:
         """The record, or an empty one."""
         try:
-            return cls(**json.loads((folder / NAME).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return cls.of((folder / NAME).read_bytes())
+        except OSError:
+            return cls()
+
+    @classmethod
+    def of(cls, content: bytes | None) -> Attempts:
+        """The record that a file holds, or an empty one."""
+        try:
+            return cls(**json.loads(content or b"{}"))
+        except (ValueError, TypeError):
             return cls()
 
     def write(self, folder: Path) -> None:

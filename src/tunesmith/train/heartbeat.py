@@ -8,6 +8,8 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ WORKERS = "workers"
 EVERY = 1.0
 HUNG = 70
 """Exit status of a worker that ended itself because it hung."""
+
+LAST_SECONDS = 10.0
+"""For the last words of a worker that hung to reach the driver."""
 
 WAITING = "waiting for the others"
 
@@ -38,11 +43,14 @@ class Sign:
 class Heartbeat:
     """A thread that writes a worker's sign every second, and ends the process when it has done one thing for too long.
 
-    Only what `doing` is told within `limited` counts: loading a model may take as long as it takes.
+    Only what `doing` is told within `limited` counts: loading a model may take as long as it takes. `sync` brings what
+    it has written to the driver, before the end.
     """
 
-    def __init__(self, folder: Path, rank: int, world_size: int, limit: float) -> None:
-        self.folder, self.limit = folder / WORKERS, limit
+    def __init__(
+        self, folder: Path, rank: int, world_size: int, limit: float, sync: Callable[[], None] = lambda: None
+    ) -> None:
+        self.folder, self.limit, self.sync = folder / WORKERS, limit, sync
         self.rank, self.world_size = rank, world_size
         self.host, self.pid = socket.gethostname(), os.getpid()
         self._now: tuple[int, str, float, bool] = (0, "starting", time.time(), False)
@@ -91,7 +99,14 @@ class Heartbeat:
         with (self.folder / f"stacks-{self.rank:05d}.txt").open("w", encoding="utf-8") as file:
             faulthandler.dump_traceback(file, all_threads=True)
         self._tell(hung=True)
+        last = threading.Thread(target=self._bring, daemon=True)
+        last.start()
+        last.join(LAST_SECONDS)
         os._exit(HUNG)
+
+    def _bring(self) -> None:
+        with suppress(Exception):  # the driver may be what it hangs for
+            self.sync()
 
 
 def signs(folder: Path) -> list[Sign]:

@@ -6,6 +6,7 @@ from tunesmith.errors import TrainError
 from tunesmith.recipe.schema import Recipe
 from tunesmith.train import attempts, checkpoint
 from tunesmith.train.attempts import Attempts, Restart
+from tunesmith.train.delivery import Delivery
 from tunesmith.train.interval import Interval
 from tunesmith.train.job import CHECKPOINTS, TrainJob
 from tunesmith.train.journal import Journal
@@ -22,13 +23,17 @@ class Keeper:
     Raises TrainError when the workers were lost too often without reaching another checkpoint.
     """
 
-    def __init__(self, job: TrainJob, recipe: Recipe, rank: int, world_size: int) -> None:
+    def __init__(
+        self, job: TrainJob, recipe: Recipe, rank: int, world_size: int, delivery: Delivery | None = None
+    ) -> None:
+        self.delivery = delivery or Delivery(job)
         self.job, self.section, self.rank, self.world_size = job, recipe.train, rank, world_size
         self.place = open_place(job.folder / CHECKPOINTS, recipe.resources.checkpoints)
         self.attempt = Attempts()
         if rank == 0:
             newest = max(self.place.steps(), default=0)
             self.attempt = attempts.begin(job.folder, newest, recipe.resources, self.section)
+            self.delivery.sync()  # an attempt owns the run once the driver knows of it
 
     def resume(self, strategy: Strategy, total_steps: int) -> tuple[Progress, int]:
         """Bring the model to the newest checkpoint, if there is one.
@@ -56,7 +61,8 @@ class Keeper:
                 fix="put TUNESMITH_HOME on storage that all nodes share, or name a bucket in resources.checkpoints",
             )
         name = f"{int(token):012x}"
-        self.saver = Saver(self.place, self.rank, self.world_size, name, self.section.keep_checkpoints, self._is_mine)
+        keep = self.section.keep_checkpoints
+        self.saver = Saver(self.place, self.rank, self.world_size, name, keep, self._still_mine)
         failures, lived = self.attempt.failures, progress.seconds
         self.interval = Interval(self.section.checkpoint_every, total_steps, self.world_size, failures, lived)
         self.interval.saved(progress.step)
@@ -135,6 +141,12 @@ class Keeper:
     def learnt(self, micro_batch_tokens: int) -> None:
         """Keep the limit that memory has taught for the attempts to come."""
         attempts.ends_as_asked(self.job.folder, micro_batch_tokens=micro_batch_tokens)
+        self.delivery.sync()
+
+    def _still_mine(self) -> bool:
+        """Asked before a checkpoint counts: the driver then has what was told up to its step."""
+        self.delivery.sync()
+        return self._is_mine()
 
     def _is_mine(self) -> bool:
         return self.rank != 0 or Attempts.read(self.job.folder).token == self.attempt.token

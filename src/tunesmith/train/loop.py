@@ -22,6 +22,7 @@ from tunesmith.models.quantise import quantised_copy
 from tunesmith.train import refuse
 from tunesmith.train.attempts import Restart
 from tunesmith.train.batches import BatchPlan, plan_batches
+from tunesmith.train.delivery import Delivery
 from tunesmith.train.finish import finish
 from tunesmith.train.heartbeat import Heartbeat
 from tunesmith.train.job import RESIZE, TrainJob, TrainResult
@@ -41,7 +42,8 @@ class Loop:
     """One worker's side of a run. `run` goes through all of it; the rest are its parts.
 
     `drained` says whether this worker's node is about to go; `beat` is told what the worker does; `held` keeps the base
-    model in this process for the next run.
+    model in this process for the next run; `delivery` brings to the driver what is written, where the driver does not
+    see it.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Loop:
         drained: Callable[[], bool] = lambda: False,
         beat: Heartbeat | None = None,
         held: HeldBase | None = None,
+        delivery: Delivery | None = None,
     ) -> None:
+        self.delivery = delivery or Delivery(job)
         self.job, self.rank, self.world_size, self.drained = job, rank, world_size, drained
         self.beat = beat or Heartbeat(job.folder, rank, world_size, math.inf)
         self.recipe = job.load_recipe()
@@ -63,7 +67,7 @@ class Loop:
         self.train_rows, self.validation_rows = dataset.rows("train"), dataset.rows("validation")
         self.plan: BatchPlan = plan_batches(self.train_rows.num_tokens, self.section)
         self.eval_every = self.section.eval_every or max(1, math.ceil(self.plan.total_steps / REPORTS))
-        self.keeper = Keeper(job, self.recipe, rank, world_size)
+        self.keeper = Keeper(job, self.recipe, rank, world_size, self.delivery)
         self.strategy = STRATEGIES[resources.strategy](rank, world_size, resources, self.device)
         self._load_model(held)
 
@@ -71,9 +75,10 @@ class Loop:
         method, folder, cache = self.recipe.method, Path(self.job.model_folder), Path(self.job.cache_folder)
         self.beat.doing("loading the model", limited=False)
         if method.type == "qlora":
-            if self.rank == 0:
-                quantised_copy(folder, self.recipe.base, method, self.device, cache)
-            self.strategy.sum([0.0])  # the others find what the first has made
+            if self.rank == 0 or self.delivery.own_files:
+                with self.delivery.one_at_a_time():
+                    quantised_copy(folder, self.recipe.base, method, self.device, cache)
+            self.strategy.sum([0.0])  # the others find what the first has made, of all or of their node
         model, self.dtype = self.strategy.load(folder, self.recipe.base, method, self.section.seed, cache, held)
         base = model.get_base_model() if method.has_adapter else model
         check_supported(base.config, self.section.sequence_length)
@@ -121,6 +126,7 @@ class Loop:
             self.keeper.written(journal)
             if status in ("finished", "stopped_early") and self.rank == 0:
                 finish(self.adapted, self.keeper.at(progress.best_step or progress.step), self.job)
+                self.delivery.hand_over()
             self.keeper.ended()
             (self.job.folder / RESIZE).unlink(missing_ok=True)
             if status == "restart":
