@@ -21,6 +21,7 @@ ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "DS_ACCELERATO
 
 SHAPE = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4}
 ROWS = 60
+UNDISTURBED = "undisturbed"
 
 RECIPE: dict[str, Any] = {
     "name": "chaos",
@@ -59,13 +60,9 @@ def undisturbed(project: Path, until: int | None = None) -> dict[int, float]:
     """Loss by step of the same run in this process, without Ray and without trouble, to its end or `until` a step."""
     from rich.console import Console
 
-    from tunesmith.recipe.load import load_recipe
-    from tunesmith.store.home import Home
-    from tunesmith.train.run import plan_run, train
+    from tunesmith.train.run import train
 
-    home = project / "undisturbed"
-    loaded = load_recipe(project / "recipe.yaml", ["resources.workers=1"])
-    planned = plan_run(loaded, Home(home, f"sqlite:///{home}/registry.db", str(home)), Console(quiet=True))
+    planned = planned_at(project, project / UNDISTURBED)
     run, ended = planned.job.folder, threading.Event()
 
     def losses() -> dict[int, float]:
@@ -85,6 +82,18 @@ def undisturbed(project: Path, until: int | None = None) -> dict[int, float]:
         ended.set()
         stopper.join()
     return losses()
+
+
+def planned_at(project: Path, home: Path) -> Any:
+    """The project's run in a home folder, as one process with its checkpoints there would do it."""
+    from rich.console import Console
+
+    from tunesmith.recipe.load import load_recipe
+    from tunesmith.store.home import Home
+    from tunesmith.train.run import plan_run
+
+    loaded = load_recipe(project / "recipe.yaml", ["resources.workers=1", "resources.checkpoints=null"])
+    return plan_run(loaded, Home(home, f"sqlite:///{home}/registry.db", str(home)), Console(quiet=True))
 
 
 def _row(question: str, answer: str) -> str:

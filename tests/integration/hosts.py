@@ -2,7 +2,7 @@
 
 A host is a process in namespaces of its own that waits on a pipe from this process. When the pipe closes, for whatever
 reason, it ends, and with it everything on the host: nothing is left behind, not even by a test run that was killed.
-Files are shared, as on a cluster with a network file system.
+Files are shared, as on a cluster with a network file system, but for the folders that are said to be hidden.
 """
 
 from __future__ import annotations
@@ -31,16 +31,20 @@ BRIDGE = f"ip link add br0 type bridge && ip link set br0 up && echo up && {WAIT
 
 BOOT = f"""\
 hostname "$0" && mount --bind "$1" /tmp/ray && mount --bind "$2" /etc/hosts &&
-mount -t tmpfs -o size={SHARED_MEMORY} tmpfs /dev/shm && ip link set lo up && echo up && {WAIT}
+mount -t tmpfs -o size={SHARED_MEMORY} tmpfs /dev/shm && ip link set lo up && shift 2 &&
+for hidden; do mount -t tmpfs tmpfs "$hidden" || exit; done && echo up && {WAIT}
 """
 
 
 class Hosts:
     """Hosts 1 to `count`, at `address(number)`; all of them are gone at the end of the `with` block."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        """`folder` keeps what each host has in its /tmp/ray, a folder for every time it was started."""
-        self.folder, self.count = folder, count
+    def __init__(self, folder: Path, count: int, hidden: Sequence[Path] = ()) -> None:
+        """`folder` keeps what each host has in its /tmp/ray, a folder for every time it was started.
+
+        Over the folders in `hidden` every host but the first has empty ones of its own, anew at every start.
+        """
+        self.folder, self.count, self.hidden = folder, count, hidden
         self.holders: dict[int, subprocess.Popen[bytes]] = {}
         self.boots = dict.fromkeys(range(1, count + 1), 0)
 
@@ -69,7 +73,9 @@ class Hosts:
         names = own.parent / "hosts"  # as Debian writes it: a host's own name stands for loopback
         names.write_text(f"127.0.0.1 localhost\n127.0.1.1 {name(number)}\n")
         namespaces = [*NAMESPACES, "--fork", "--mount-proc", "--kill-child"]
-        self.holders[number] = _holder(["unshare", *namespaces, "bash", "-c", BOOT, name(number), str(own), str(names)])
+        hidden = [str(path) for path in self.hidden] if number != 1 else []
+        boot = ["bash", "-c", BOOT, name(number), str(own), str(names), *hidden]
+        self.holders[number] = _holder(["unshare", *namespaces, *boot])
         port, inside = f"port{number}", str(self._init(number))
         _run("ip", "link", "add", "eth0", "netns", inside, "type", "veth", "peer", port, "netns", str(self.bridge.pid))
         self._on_bridge("ip", "link", "set", port, "master", "br0", "up")

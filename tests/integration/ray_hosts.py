@@ -44,9 +44,9 @@ def environment(**more: str) -> dict[str, str]:
 class RayHosts(Hosts):
     """Hosts with a Ray node on each of them that is up."""
 
-    def __init__(self, folder: Path, count: int, cpus: Sequence[int]) -> None:
+    def __init__(self, folder: Path, count: int, cpus: Sequence[int], hidden: Sequence[Path] = ()) -> None:
         """`cpus` are those that each node offers to workers, from host 1 on."""
-        super().__init__(folder, count)
+        super().__init__(folder, count, hidden)
         self.cpus = cpus
 
     def join(self, numbers: Sequence[int]) -> None:

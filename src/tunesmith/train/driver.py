@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tunesmith.errors import TrainError, TunesmithError
@@ -25,6 +26,8 @@ from tunesmith.train.ray_cluster import (
     local_cpus,
     use_own_network,
 )
+from tunesmith.train.remote.link import delivery_of, desk
+from tunesmith.train.remote.terms import LinkLost
 
 
 def run_on_ray(
@@ -53,7 +56,8 @@ def run_on_ray(
             watch()
             lookout.look()
 
-        failure = _fit(job, resources, need, look, tell)
+        with desk(ray, job) as told:
+            failure = _fit(job, told, resources, need, look, tell)
     _raise_what_a_worker_found(job)
     if failure is not None:
         raise TrainError(
@@ -66,6 +70,7 @@ def run_on_ray(
 
 def _fit(
     job: TrainJob,
+    told: Mapping[str, Any],
     resources: ResourcesSection,
     need: Mapping[str, float],
     look: Callable[[], None],
@@ -75,7 +80,7 @@ def _fit(
     failures = 0
     while True:
         before = attempts.Attempts.read(job.folder).token
-        failure = _wait(_trainer(job, resources, need).fit, job, look)
+        failure = _wait(_trainer(job, told, resources, need).fit, job, look)
         if failure is None or (job.folder / ERROR).exists() or (job.folder / STOP).exists():
             return failure
         failures = failures + 1 if attempts.Attempts.read(job.folder).token == before else 1
@@ -89,26 +94,31 @@ def train_worker(values: dict[str, Any]) -> None:
     import ray.train
 
     context = ray.train.get_context()
-    job = TrainJob(**values)
-    if (job.folder / ERROR).exists():
-        return  # starting again does not mend what a worker has found
     rank, world_size = context.get_world_rank(), context.get_world_size()
-    limit = job.load_recipe().resources.hang_minutes * 60
-    with Heartbeat(job.folder, rank, world_size, limit) as beat:
-        try:
-            from tunesmith.train.loop import Loop
+    with delivery_of(TrainJob(**values["job"]), values["told"], rank) as delivery:
+        folder = delivery.job.folder
+        if (folder / ERROR).exists():
+            return  # starting again does not mend what a worker has found
+        limit = delivery.job.load_recipe().resources.hang_minutes * 60
+        with Heartbeat(folder, rank, world_size, limit, delivery.sync) as beat:
+            try:
+                from tunesmith.train.loop import Loop
 
-            Loop(job, rank, world_size, _drained, beat).run()
-        except TunesmithError as error:
-            record = {"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
-            write_whole(job.folder / ERROR, json.dumps(record).encode())
-            if world_size > 1:
-                raise  # the others wait for this one
-        except attempts.Restart:
-            raise
-        except Exception as error:
-            attempts.note_failure(job.folder, rank, error)
-            raise
+                Loop(delivery.ready(), rank, world_size, _drained, beat, delivery=delivery).run()
+            except TunesmithError as error:
+                record = {"kind": type(error).__name__, "what": error.what, "where": delivery.shown(error.where)}
+                write_whole(folder / ERROR, json.dumps({**record, "fix": error.fix}).encode())
+                delivery.sync()
+                if world_size > 1:
+                    raise  # the others wait for this one
+            except attempts.Restart:
+                raise
+            except Exception as error:
+                with suppress(LinkLost):
+                    delivery.sync()  # the record is the newest, and then the driver's
+                    attempts.note_failure(folder, rank, error)
+                    delivery.sync()
+                raise
 
 
 def _drained() -> bool:
@@ -118,7 +128,7 @@ def _drained() -> bool:
     return get_train_context().preemption_context.preemption_info is not None
 
 
-def _trainer(job: TrainJob, resources: ResourcesSection, need: Mapping[str, float]) -> Any:
+def _trainer(job: TrainJob, told: Mapping[str, Any], resources: ResourcesSection, need: Mapping[str, float]) -> Any:
     from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -129,7 +139,7 @@ def _trainer(job: TrainJob, resources: ResourcesSection, need: Mapping[str, floa
     hook = {"env_vars": {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{use_own_network.__module__}.{use_own_network.__name__}"}}
     return TorchTrainer(
         train_worker,
-        train_loop_config=job.to_json(),
+        train_loop_config={"job": job.to_json(), "told": dict(told)},
         scaling_config=ScalingConfig(
             num_workers=(resources.fewest, resources.most) if resources.elastic else resources.fewest,
             elastic_resize_monitor_interval_s=float("inf"),  # the lookout asks for it, so that nothing is lost

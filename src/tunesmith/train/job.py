@@ -21,8 +21,9 @@ STOP, RESIZE = "STOP", "RESIZE"
 class TrainJob:
     """A training run as plain values, so that it travels to other machines.
 
-    `run_folder` must be the same place for all workers. `identity` names what a checkpoint belongs to.
-    `cache_folder` is where a quantised base is kept. `chat_template` is the text of the recipe's own template, which
+    Folders are those of the driver's machine; workers on hosts that do not see them have a job with their own
+    (`tunesmith.train.remote`). `identity` names what a checkpoint belongs to. `cache_folder` is where a quantised base
+    is kept. `chat_template` is the text of the recipe's own template, which
     then travels with the adapter.
     """
 
