@@ -67,7 +67,8 @@ class ResourcesSection(Section):
     its electricity."""
 
     checkpoints: Address | None = None
-    """URL to keep checkpoints at, such as `s3://bucket/prefix`; by default they lie in the run's folder."""
+    """URL to keep checkpoints at, such as `s3://bucket/prefix`; by default they lie in the run's folder. Workers on
+    hosts that do not see that folder need it."""
 
     max_failures: int = Field(2, ge=0)
     """How often in a row lost workers are started again from the same checkpoint; with every new one the count starts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -36,8 +37,12 @@ class Delivery:
         """Return when the driver has all that was written so far, and this worker what the driver wishes."""
 
     def one_at_a_time(self) -> AbstractContextManager[Any]:
-        """A block that the workers of a node with files of its own go through one after the other."""
-        return nullcontext()
+        """A block that workers with the same cache go through one after the other."""
+        from filelock import FileLock
+
+        cache = Path(self.job.cache_folder)
+        cache.mkdir(parents=True, exist_ok=True)
+        return FileLock(cache / ".base.lock")
 
     def hand_over(self) -> None:
         """Return when the driver has the finished artefact, whole."""

@@ -6,6 +6,7 @@ import math
 import resource
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,9 @@ class Loop:
         method, folder, cache = self.recipe.method, Path(self.job.model_folder), Path(self.job.cache_folder)
         self.beat.doing("loading the model", limited=False)
         if method.type == "qlora":
-            if self.rank == 0 or self.delivery.own_files:
-                with self.delivery.one_at_a_time():
+            apart = self.strategy.sum([float(self.delivery.own_files)])[0] > 0
+            if self.rank == 0 or apart:
+                with self.delivery.one_at_a_time() if apart else nullcontext():
                     quantised_copy(folder, self.recipe.base, method, self.device, cache)
             self.strategy.sum([0.0])  # the others find what the first has made, of all or of their node
         model, self.dtype = self.strategy.load(folder, self.recipe.base, method, self.section.seed, cache, held)

@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -102,12 +102,6 @@ class Mirror(Delivery):
             self._told.update(files)
             self._sent += len(lines)
             self._heed(answer)
-
-    def one_at_a_time(self) -> AbstractContextManager[Any]:
-        """Hold the lock of the node's own folder."""
-        from filelock import FileLock
-
-        return FileLock(node_folder() / ".base.lock")
 
     def hand_over(self) -> None:
         """Send the artefact in pieces; the driver has it whole, or as it was."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -371,6 +372,19 @@ def test_a_large_base_is_found_at_the_drivers_path_or_by_its_source(
     with Mirror(gone, 0, wire, NEVER) as mirror, pytest.raises(ModelError) as caught:
         mirror.ready()
     assert "cannot get it: there is no model at './gone'" in caught.value.what
+
+
+def test_a_folder_of_somebody_else_is_not_used(
+    job: TrainJob, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(NODE_FOLDER)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"tunesmith-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with Mirror(job, 0, wire, NEVER) as mirror, pytest.raises(TrainError) as caught:
+        mirror.ready()
+    assert "has no folder for what it fetches from the driver (it belongs to somebody else)" in caught.value.what
+    assert NODE_FOLDER in str(caught.value.fix)
 
 
 def test_checkpoints_on_a_node_that_may_go_are_refused(tmp_path: Path, tiny_model: Path, tiny_dataset: Path) -> None:
