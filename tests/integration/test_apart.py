@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.integration.workers import assert_equal
 from tunesmith.train.sinks import read_events
 
 STEPS, EVERY = 60, 5
+CASES = {"both apart": ("lora", [0, 1, 1]), "one beside the driver": ("qlora", [1, 1])}
+"""Method, and the cores of each host for workers."""
+
 PORT, BUCKET = 5566, "checkpoints"
 ENDPOINT = f"http://{address(1)}:{PORT}"
 KEYS = {
@@ -39,8 +43,9 @@ def start_store(hosts: RayHosts, folder: Path) -> None:
 
 @pytest.mark.cluster
 @pytest.mark.slow
+@pytest.mark.parametrize("method, cpus", CASES.values(), ids=CASES)
 def test_hosts_that_share_no_files_train_the_same_though_one_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, cpus: list[int]
 ) -> None:
     reason = why_not()
     if reason is not None:
@@ -49,23 +54,28 @@ def test_hosts_that_share_no_files_train_the_same_though_one_is_lost(
         monkeypatch.setenv(name, value)
     project = tmp_path / "project"
     write_project(project, STEPS, EVERY, workers=2, checkpoints=f"s3://{BUCKET}/runs")
+    recipe = json.loads((project / "recipe.yaml").read_text())
+    recipe["method"]["type"] = method
+    (project / "recipe.yaml").write_text(json.dumps(recipe))
     undisturbed(project)
     own = Path(f"/tmp/tunesmith-{os.getuid()}")
     own.mkdir(mode=0o700, exist_ok=True)
-    with RayHosts(tmp_path / "hosts", 3, cpus=[0, 1, 1], hidden=[project, own]) as hosts:
+    numbers = range(1, len(cpus) + 1)
+    last = len(cpus)
+    with RayHosts(tmp_path / "hosts", last, cpus, hidden=[project, own]) as hosts:
         start_store(hosts, tmp_path)
-        hosts.join([1, 2, 3])
+        hosts.join(numbers)
         assert not hosts.run(2, ["ls", "-A", str(project)])
         chaos = Chaos(hosts, project)
         with chaos.watch as watch:
             chaos.drive()
             chaos.reach(2 * EVERY + 2)
-            assert not hosts.processes(1, WORKER) and hosts.processes(2, WORKER) and hosts.processes(3, WORKER)
-            hosts.kill(3)
-            hosts.rejoin(3)
+            assert [bool(hosts.processes(number, WORKER)) for number in numbers] == [cpu > 0 for cpu in cpus]
+            hosts.kill(last)
+            hosts.rejoin(last)
             chaos.finish()
-            fetched = hosts.run(3, ["ls", str(own)])
-    assert "dataset-" in fetched and "base-" in fetched
+            kept = {path.partition("-")[0] for path in hosts.run(last, ["ls", str(own)]).split()}
+    assert kept == {"dataset", "base", *(["nf4"] if method == "qlora" else [])}
     job = planned_at(project, project / "home").job
     starts = [event for event in read_events(job.folder) if event["event"] == "start"]
     assert [start["world_size"] for start in starts] == [2, 2]
