@@ -27,7 +27,7 @@ TRAIN = {"epochs": 25, "batch_size": 4, "checkpoint_every": 10, "eval_every": 20
 def test_what_workers_need_and_leave_travels_by_ray(
     s3_bucket: str, tmp_path: Path, model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers, the first of which is killed after a checkpoint, when everything has to be told anew."""
+    """Two workers; the driver's end is killed, and after a checkpoint the first of them: all has to be told anew."""
     undisturbed = tiny.make_job(tmp_path / "undisturbed", model, dataset, TRAIN)
     on_gloo(undisturbed, 2)
     places = {"workers": 2, "checkpoints": f"s3://{s3_bucket}/runs"}
@@ -35,23 +35,42 @@ def test_what_workers_need_and_leave_travels_by_ray(
     node = tmp_path / "node"
     monkeypatch.setenv(NODE_FOLDER, str(node))
     seen: set[str] = set()
+    killed: list[int] = []
+
+    def kill_the_desk() -> None:
+        [desk] = [one for one in psutil.Process().children(recursive=True) if "ray::Desk" in name_of(one)]
+        killed.append(desk.pid)
+        desk.send_signal(signal.SIGKILL)
 
     def kill_the_first() -> None:
         seen.update(path.name.split("-")[0] for path in node.iterdir())
         psutil.Process(signs(job.folder)[0].pid).send_signal(signal.SIGKILL)
 
     place = open_place(job.folder / "checkpoints", job.load_recipe().resources.checkpoints)
-    acts = InOrder((lambda: last_step(job) >= 15 and bool(place.steps()), kill_the_first))
+    acts = InOrder(
+        (lambda: last_step(job) >= 5, kill_the_desk),
+        (lambda: last_step(job) >= 25 and bool(place.steps()), kill_the_first),
+    )
     run_on_ray(job, job.load_recipe().resources, 1, 0, acts)
     assert not acts.left
+    assert killed
     assert {"dataset", "base"} <= seen
     starts = [event["step"] for event in read_events(job.folder) if event["event"] == "start"]
     assert len(starts) == 2
-    assert starts[1] >= 10
+    assert starts[1] >= 20
     assert_equal(job, undisturbed)
+    description = (job.artefact / "adapter_config.json").read_text()
+    assert description == (undisturbed.artefact / "adapter_config.json").read_text()  # no folder of the worker's in it
     assert not (job.folder / "checkpoints").exists()
     assert not list((job.folder / "workers").glob("*.json"))
     assert len(list(node.glob(f"{PREFIX}*"))) <= 2  # of the two that were killed, as the others go with the first
+
+
+def name_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 @pytest.mark.slow
