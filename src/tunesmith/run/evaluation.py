@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +13,7 @@ from tunesmith.evaluate.evaluate import evaluate
 from tunesmith.evaluate.render import write_report
 from tunesmith.evaluate.result import EvaluationReport, ReportContext, TrainingPoint, TrainingSummary, read_report
 from tunesmith.recipe.fingerprint import fingerprint
+from tunesmith.run.contestants import Models, machine
 from tunesmith.train.cost import evaluation_meter
 from tunesmith.train.job import TrainResult
 from tunesmith.train.run import Planned
@@ -44,33 +43,24 @@ def evaluate_run(planned: Planned, result: TrainResult, home: Home, console: Con
     if (folder / "report.json").is_file():
         console.print("already evaluated", markup=False)
         return read_report(folder / "report.json"), folder
-    from tunesmith.models.load import choose_device, load_base, load_tuned
-    from tunesmith.models.quantise import base_folder
+    from tunesmith.run.elsewhere import evaluate_elsewhere, is_elsewhere
 
-    model = planned.ingredients.model
-    recipe, device = planned.recipe, choose_device()
-    with console.status("loading base and tuned model"):
-        base = None
-        if recipe.method.has_adapter:
-            beneath = base_folder(model.folder, recipe.base, recipe.method, device, home.models)
-            tuned = load_tuned(beneath, recipe.base, planned.artefact, device)
-        else:
-            tuned, base = (load_base(one, recipe.base, device) for one in (planned.artefact, model.folder))
-    with evaluation_meter(planned.job, recipe) as meter, console.status("evaluating") as status:
+    context = _context(planned, result)
+    if is_elsewhere(planned.placement):
+        console.print("evaluating on a node with a GPU, where the driver has none", markup=False, soft_wrap=True)
+        with evaluation_meter(planned.job, planned.recipe, elsewhere=True), console.status("evaluating"):
+            report = evaluate_elsewhere(planned.job, planned.placement, context)
+    else:
+        with console.status("loading base and tuned model"):
+            models = Models.load(planned.job, planned.recipe, home.models)
+        with evaluation_meter(planned.job, planned.recipe) as meter, console.status("evaluating") as status:
 
-        def told(what: str, done: int, total: int) -> None:
-            meter.look()
-            status.update(f"evaluating: {what} {done}/{total}")
+            def told(what: str, done: int, total: int) -> None:
+                meter.look()
+                status.update(f"evaluating: {what} {done}/{total}")
 
-        report = evaluate(
-            tuned,
-            planned.ingredients.renderer,
-            planned.dataset,
-            planned.recipe.evaluate,
-            _context(planned, result),
-            told,
-            base,
-        )
+            renderer, section = planned.ingredients.renderer, planned.recipe.evaluate
+            report = evaluate(models.tuned, renderer, planned.dataset, section, context, told, models.base)
     folder.mkdir(parents=True, exist_ok=True)
     write_report(report, folder)
     return report, folder
@@ -84,7 +74,7 @@ def _context(planned: Planned, result: TrainResult) -> ReportContext:
         dataset_version=planned.dataset.version,
         recipe_hash=fingerprint(planned.recipe),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine={"processor": _processor(), "cores": str(os.cpu_count()), "system": platform.platform()},
+        machine=machine(),
         software={name: found for name in SOFTWARE if (found := _version(name))},
         training=_training(planned, result),
     )
@@ -106,14 +96,6 @@ def _training(planned: Planned, result: TrainResult) -> TrainingSummary:
         tokens_per_second=result.tokens / result.seconds if result.seconds else None,
         label_tokens_per_second=result.label_tokens / result.seconds if result.seconds else None,
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

@@ -75,10 +75,11 @@ def purse(job: TrainJob, recipe: Recipe, need: Mapping[str, float], tell: Callab
         yield Purse(job, meter, limit, tell)
 
 
-def evaluation_meter(job: TrainJob, recipe: Recipe) -> Meter:
-    """Counts this machine while it evaluates a run. The driver of a cluster that was joined is not counted, as ever."""
+def evaluation_meter(job: TrainJob, recipe: Recipe, elsewhere: bool = False) -> Meter:
+    """Counts the machine that evaluates a run: this one, or `elsewhere` a whole one of the workers'. The driver of a
+    cluster that was joined is not counted, as ever."""
     price = price_of(recipe.resources, load_catalog())
-    alone = 0.0 if os.environ.get("RAY_ADDRESS") else 1.0
+    alone = 0.0 if os.environ.get("RAY_ADDRESS") and not elsewhere else 1.0
     return Meter(job.folder, price, lambda: alone, why=EVALUATION)
 
 

@@ -19,11 +19,15 @@ from tunesmith.train.places.place import sha256
 from tunesmith.train.remote.terms import ATTEMPTS, PULLED, Described, check_pushed, content_of, digest, plain, pushed
 from tunesmith.train.sinks import METRICS
 
-DATASET, BASE = "dataset", "base"
+DATASET, EXAMPLES, BASE = "dataset", "examples", "base"
 LARGEST_BASE = 2 << 30
 """Bytes of a base model that travels from the driver to each node; a larger one the nodes get themselves."""
 
-ROWS = re.compile(r"(train|validation)-\d+\.parquet")
+ROWS = {
+    DATASET: re.compile(r"(train|validation)-\d+\.parquet"),
+    EXAMPLES: re.compile(r"(train|validation|test)-examples\.parquet"),
+}
+"""Of a dataset version what training reads, and what evaluation does."""
 
 
 class Desk:
@@ -34,7 +38,7 @@ class Desk:
 
     def __init__(self, run: str, dataset: str, base: str) -> None:
         self.run = Path(run)
-        self.folders = {DATASET: Path(dataset), BASE: Path(base)}
+        self.folders = {DATASET: Path(dataset), EXAMPLES: Path(dataset), BASE: Path(base)}
         self._listings: dict[str, list[Described] | None] = {}
 
     def greet(self, rank: int) -> dict[str, Any]:
@@ -70,11 +74,12 @@ class Desk:
         return self._answer({**known, **{name: digest(content) for name, content in files.items()}})
 
     def listing(self, what: str) -> list[Described] | None:
-        """The files of the dataset or the base, None for a base that is too large to travel."""
+        """The files of the dataset, its examples, the base or the artefact; None for a base too large to travel."""
         if what not in self._listings:
-            folder = self.folders[what]
+            folder = self._folder(what)
             names = [path.name for path in folder.iterdir() if path.is_file()]
-            chosen = model_files(names) if what == BASE else [n for n in names if n == MANIFEST or ROWS.fullmatch(n)]
+            rows = ROWS.get(what)
+            chosen = [n for n in names if n == MANIFEST or rows.fullmatch(n)] if rows else model_files(names)
             paths = [folder / plain(name) for name in sorted(chosen)]
             sizes = [path.stat().st_size for path in paths]
             too_large = what == BASE and sum(sizes) > LARGEST_BASE
@@ -83,8 +88,8 @@ class Desk:
         return self._listings[what]
 
     def piece(self, what: str, name: str, offset: int, size: int) -> bytes:
-        """Bytes of a file of the dataset or the base."""
-        with (self.folders[what] / plain(name)).open("rb") as file:
+        """Bytes of a file that `listing` names."""
+        with (self._folder(what) / plain(name)).open("rb") as file:
             file.seek(offset)
             return file.read(size)
 
@@ -115,6 +120,9 @@ class Desk:
                 target.rename(before)
                 shutil.rmtree(before, ignore_errors=True)
             publish(folder, target)
+
+    def _folder(self, what: str) -> Path:
+        return self.run / what if what in (ADAPTER, MODEL) else self.folders[what]
 
     def _upload(self, upload: str) -> Path:
         return self.run / f"{TEMPORARY}upload-{plain(upload)}"

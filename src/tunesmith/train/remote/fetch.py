@@ -53,10 +53,10 @@ def with_own_files(job: TrainJob, link: Link) -> TrainJob:
     cache = node_folder()
     try:
         with FileLock(cache / ".fetch.lock"):
-            dataset = _fetched(link, DATASET, cache)
+            dataset = fetched(link, DATASET, cache)
             assert dataset is not None
             _check(dataset)
-            base = _fetched(link, BASE, cache) or _own_base(job, cache)
+            base = fetched(link, BASE, cache) or _own_base(job, cache)
     except OSError as error:
         raise TrainError(
             f"{socket.gethostname()} cannot keep what it fetches from the driver ({error.strerror or error})",
@@ -66,7 +66,7 @@ def with_own_files(job: TrainJob, link: Link) -> TrainJob:
     return replace(job, dataset_folder=str(dataset), model_folder=str(base), cache_folder=str(cache))
 
 
-def _fetched(link: Link, what: str, cache: Path) -> Path | None:
+def fetched(link: Link, what: str, cache: Path) -> Path | None:
     """A folder of the driver, copied; named by what it holds, so it is fetched anew when that changes."""
     files: list[Described] | None = link.call("listing", what)
     if files is None:
