@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -57,22 +58,26 @@ def list_(to: str | None, address: str | None, storage: str | None, as_json: boo
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job is over.")
 @target_options
 def logs(job: str, follow: bool, to: str | None, address: str | None, storage: str | None) -> None:
-    """Print what JOB has written.
+    """Print what JOB has written. With --follow, go on until it is over, and exit as it does.
 
     \b
     Example:
       tunesmith jobs logs summaries-3f2a9c81d0e4 --follow --to lab
     """
+    from tunesmith.cluster.follow import follow as go_on
+
     _, place = _open(to, address, storage)
-    status, shown = _latest(place, job), 0
-    while True:
-        text = place.logs(status.id, status.attempt)
-        click.echo(text[shown:], nl=False)
-        shown = len(text)
-        if not follow or status.is_over:
-            break
-        time.sleep(1)
-        status = _latest(place, job)
+    status = _latest(place, job)
+    if not follow:
+        click.echo(place.logs(status.id, status.attempt), nl=False)
+        return
+    try:
+        status = go_on(place, job, status.attempt, partial(click.echo, nl=False), partial(click.echo, err=True))
+    except KeyboardInterrupt:
+        click.echo("\nthe job goes on without you", err=True)
+        raise SystemExit(130) from None
+    click.echo(f"{job}: {status.state} {status.message if status.state != 'succeeded' else ''}".rstrip(), err=True)
+    raise SystemExit(0 if status.state == "succeeded" else status.exit_code or 1)
 
 
 @command.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,8 @@ def _follow(place: Any, ready: Prepared, say: Any) -> None:
     from tunesmith.cluster.targets import TargetError
 
     try:
-        status = follow(place, ready.job, ready.attempt, lambda text: click.echo(text, err=True, nl=False), say)
+        show = partial(click.echo, err=True, nl=False)
+        status = follow(place, ready.job.id, ready.attempt, show, say, ready.job)
     except KeyboardInterrupt:
         say(f"\nthe job goes on without you. `tunesmith jobs logs {ready.job.id} --follow` follows it again, "
             f"`tunesmith jobs stop {ready.job.id}` ends it")  # fmt: skip

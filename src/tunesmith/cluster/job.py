@@ -1,7 +1,7 @@
 """What runs on the cluster's head: the recipe, started again where it was lost, and its result put where it lasts.
 
-`python -m tunesmith.cluster.job ID STORAGE [--yes] [--set FIELD=VALUE]...` in the folder of the unpacked job. It exits
-as the run does: 0 done, 1 a gate failed, 2 a mistake that the user can mend.
+`python -m tunesmith.cluster.start ID STORAGE [--yes] [--set FIELD=VALUE]...` in the folder of the unpacked job. It
+exits as the run does: 0 done, 1 a gate failed, 2 a mistake that the user can mend.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tunesmith.cluster.lease import held, read_lease
 from tunesmith.cluster.pack import RECIPE
 from tunesmith.cluster.storage import ARTEFACTS, CHECKPOINTS, JOBS, Storage
+from tunesmith.cluster.targets import TargetError
 from tunesmith.errors import TunesmithError
 
 RESULT = "result.json"
@@ -68,6 +71,19 @@ def home_of(id: str) -> Path:
 def run(id: str, storage: Storage, options: list[str]) -> int:
     """Run the recipe to its end. Raises TunesmithError where that is not possible at all."""
     storage.check()
+    me, lease = _me(), read_lease(storage, id)
+    if lease is not None and lease.holder != me and lease.is_fresh(time.time()):
+        raise TargetError(f"another cluster is at {id}: {lease.holder}", where=storage.shown, fix="stop it there first")
+    with held(storage, id, me):
+        return _run(id, storage, options)
+
+
+def _me() -> str:
+    """A name for this cluster: its head's."""
+    return f"{socket.gethostname()} ({os.environ.get('RAY_ADDRESS', 'no cluster')})"
+
+
+def _run(id: str, storage: Storage, options: list[str]) -> int:
     home = home_of(id)
     home.mkdir(parents=True, exist_ok=True)
     os.environ["TUNESMITH_HOME"] = str(home)
@@ -154,11 +170,23 @@ def _keep(storage: Storage, id: str, code: int, outcome: dict[str, Any], home: P
     storage.write(f"{JOBS}/{id}/{RESULT}", done.to_bytes())
 
 
+def _leave_keeper(id: str) -> None:
+    """From here on the job is sent again also while nobody follows it. Without a keeper it runs all the same."""
+    try:
+        from tunesmith.cluster.keeper import leave_keeper
+
+        leave_keeper(id)
+    except Exception as error:
+        print(f"warning: nobody sends this job again but who follows it ({error})", file=sys.stderr)
+
+
 def main() -> None:
     """The command. A mistake is told of in a sentence."""
     id, location, *options = sys.argv[1:]
     storage = Storage(location)
     try:
+        if "RAY_ADDRESS" in os.environ:
+            _leave_keeper(id)
         code = run(id, storage, options)
     except TunesmithError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,14 @@ def _moved(loaded: LoadedRecipe, taken: dict[str, Path]) -> Recipe:
 
 def _moved_source(source: Any, kind: str, folder: Path, taken: dict[str, Path]) -> Any:
     if isinstance(source, FileSource) and "://" not in source.path:
-        from tunesmith.data.sources.location import find_files
+        from tunesmith.data.sources.location import GLOB_CHARACTERS, find_files
 
-        found = [_take(Path(file.path), kind, taken) for file in find_files(source.path, folder)]
+        files = [Path(file.path) for file in find_files(source.path, folder)]
+        named = folder / Path(source.path).expanduser()
+        if files != [named]:
+            parts = takewhile(lambda part: not GLOB_CHARACTERS.search(part), named.parts)
+            _refuse_astray(files, Path(*parts), source.path)
+        found = [_take(file, kind, taken) for file in files]
         path = found[0] if len(found) == 1 else f"./{FILES}/{kind}-*"
         return source.model_copy(update={"path": path})
     if source.type == "dataset" and (folder / Path(source.path).expanduser()).is_dir():
@@ -108,11 +114,24 @@ def _moved_source(source: Any, kind: str, folder: Path, taken: dict[str, Path]) 
     return source
 
 
+def _refuse_astray(files: list[Path], root: Path, pattern: str) -> None:
+    """Raises TargetError where a pattern reaches out of its folder through a link: it says what kind of file is meant,
+    not which. A file named by itself travels, wherever it lies."""
+    for file in files:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise TargetError(
+                f"{pattern} matches a link out of its folder, to {file.resolve()}: is it meant to leave this machine?",
+                where=str(file),
+                fix="name the file itself, or put it there in the place of the link",
+            )
+
+
 def _take(path: Path, kind: str, taken: dict[str, Path]) -> str:
     """Put a file on the list, under a name of ours that keeps its ending; gives that name as the recipe writes it."""
     whole = path.resolve()
     for name, known in taken.items():
-        if known == whole:
+        # Of another kind it is taken again: a pattern finds the files of a source by their kind.
+        if known == whole and name.startswith(f"{FILES}/{kind}-"):
             return f"./{name}"
     endings = "".join(one for one in whole.suffixes[-2:] if ENDING.fullmatch(one))
     name = f"{FILES}/{kind}-{len(taken):04d}{endings}"
@@ -126,5 +145,8 @@ def _tunesmith() -> Iterator[tuple[str, bytes]]:
 
     root = Path(tunesmith.__file__).parent
     for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".pyc", ".so"):
-            yield f"tunesmith/{path.relative_to(root).as_posix()}", path.read_bytes()
+        inside = path.relative_to(root)
+        if any(part.startswith(".") for part in inside.parts) or "__pycache__" in inside.parts:
+            continue
+        if path.is_file() and path.suffix not in (".pyc", ".so"):
+            yield f"tunesmith/{inside.as_posix()}", path.read_bytes()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tunesmith.cluster.job import Result, read_result
+from tunesmith.cluster.lease import read_lease
 from tunesmith.cluster.pack import Package, pack
 from tunesmith.cluster.place import Cluster, Job, JobStatus, Place
 from tunesmith.cluster.room import Share, check_room, share_of
@@ -69,7 +72,7 @@ def prepare(
     entrypoint = (
         target.python,
         "-m",
-        "tunesmith.cluster.job",
+        "tunesmith.cluster.start",
         id,
         storage.under(),
         *options,
@@ -81,6 +84,8 @@ def prepare(
     if result is not None and result.version is None:
         result = None  # it could not go on then: it is tried again
     running = next((one for one in reversed(mine) if not one.is_over), None)
+    if result is None and not mine:
+        _refuse_elsewhere(storage, id)
     return Prepared(
         job, package, share, cluster, storage, result, running, max((one.attempt for one in mine), default=0)
     )
@@ -103,9 +108,18 @@ def _id(name: str, package: Package, storage: Storage, turn: int) -> str:
     return f"{name}-{digest[:12]}"
 
 
-def _environment(target: Target) -> dict[str, str]:
-    import os
+def _refuse_elsewhere(storage: Storage, id: str) -> None:
+    """Raises TargetError for a job that another cluster is at."""
+    lease = read_lease(storage, id)
+    if lease is not None and lease.is_fresh(time.time()):
+        raise TargetError(
+            f"another cluster is at {id}: {lease.holder}",
+            where=storage.shown,
+            fix="stop it there (`tunesmith jobs stop`); of a cluster that is lost this is forgotten after two minutes",
+        )
 
+
+def _environment(target: Target) -> dict[str, str]:
     found = {"RAY_JOB_STOP_WAIT_TIME_S": STOP_SECONDS, "PYTHONUNBUFFERED": "1", **target.env}
     for name in target.env_from_here:
         if name not in os.environ:

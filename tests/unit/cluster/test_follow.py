@@ -45,9 +45,26 @@ class Scripted:
         raise AssertionError
 
 
+@dataclass
+class Kept(Scripted):
+    """A place whose keeper sends the lost job again after two looks."""
+
+    comes_after: int = 2
+    looks: int = 0
+
+    def jobs(self) -> list[JobStatus]:
+        self.looks += 1
+        if self.looks <= self.comes_after:
+            return super().jobs()
+        first = JobStatus("tiny-1", 1, "tiny", "lost")
+        self.now = next(self.script)
+        assert self.now is not None
+        return [first, JobStatus("tiny-1", 2, "tiny", self.now[0])]
+
+
 def followed(*script: Said) -> tuple[JobStatus, str, list[str], list[int]]:
     place, shown, said = Scripted(iter(script)), [], []  # type: ignore[var-annotated]
-    status = follow(place, JOB, 1, shown.append, said.append, sleep=lambda seconds: None)
+    status = follow(place, JOB.id, 1, shown.append, said.append, JOB, sleep=lambda seconds: None)
     return status, "".join(shown), said, place.sent
 
 
@@ -78,7 +95,17 @@ def test_not_for_ever() -> None:
 def test_a_cluster_that_forgot_the_job_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     place = Scripted(iter([("running", "")]), sent=[7])
     with pytest.raises(TargetError, match="knows nothing of tiny-1"):
-        follow(place, JOB, 1, lambda text: None, lambda text: None, sleep=lambda seconds: None)
+        follow(place, JOB.id, 1, lambda text: None, lambda text: None, JOB, sleep=lambda seconds: None)
     monkeypatch.setattr(following, "GIVE_UP_SECONDS", -1.0)
     with pytest.raises(Unreachable):
         followed(None, None)
+
+
+def test_without_the_job_at_hand_the_keeper_is_waited_for() -> None:
+    place = Kept(iter([("lost", "one\n"), ("lost", "one\n"), ("running", "one\n"), ("succeeded", "resumed\n")]))
+    shown: list[str] = []
+    status = follow(place, "tiny-1", 1, shown.append, lambda text: None, sleep=lambda seconds: None)
+    assert (status.attempt, status.state, "".join(shown), place.sent) == (2, "succeeded", "one\nresumed\n", [1])
+    place = Kept(iter([("lost", "one\n")] * 99))
+    place.comes_after = 99
+    assert follow(place, "tiny-1", 1, shown.append, lambda text: None, sleep=lambda seconds: None).state == "lost"

@@ -72,6 +72,34 @@ def test_the_same_files_give_the_same_bytes(folder: Path, tmp_path: Path) -> Non
     assert packed(other, "rows.jsonl").digest != first.digest
 
 
+def test_a_file_of_two_sources_is_there_for_both(folder: Path, tmp_path: Path) -> None:
+    (folder / "other.jsonl").write_text('{"prompt": "c", "completion": "d"}\n')
+    found = packed(folder, '[rows.jsonl, "*.jsonl"]')
+    there = tmp_path / "there"
+    zipfile.ZipFile(io.BytesIO(found.content)).extractall(there)
+    _, second = load_recipe(there / "recipe.yaml").recipe.data.train
+    texts = [path.read_text() for path in sorted(there.glob(second.path))]  # type: ignore[union-attr]
+    assert texts == [(folder / name).read_text() for name in ("other.jsonl", "rows.jsonl")]
+
+
+def test_a_pattern_does_not_follow_links_out_of_its_folder(folder: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_text("hunter2")
+    (folder / "data").mkdir()
+    (folder / "data" / "a.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    (folder / "data" / "within.jsonl").symlink_to(folder / "data" / "a.jsonl")
+    assert len(packed(folder, "data/*.jsonl").files) == 2  # the same file twice is one
+    (folder / "data" / "b.jsonl").symlink_to(secret)
+    with pytest.raises(TargetError, match=r"data/\*\.jsonl matches a link out of its folder, to .*id_rsa"):
+        packed(folder, "data/*.jsonl")
+    (folder / "data" / "b.jsonl").unlink()
+    (folder / "data" / "deeper").symlink_to(tmp_path)
+    (tmp_path / "c.jsonl").write_text("hunter2")
+    with pytest.raises(TargetError, match=r"to .*c\.jsonl"):
+        packed(folder, "data/**/*.jsonl")
+    assert len(packed(folder, "data/deeper/c.jsonl").files) == 2  # named by itself it travels
+
+
 def test_urls_stay_where_they_are(folder: Path) -> None:
     assert set(packed(folder, "s3://bucket/rows.jsonl").files) == {"recipe.yaml"}
 
