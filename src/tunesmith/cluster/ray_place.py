@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MARK = "tunesmith"
 """Key of a job's metadata that says it is one of ours, and which."""
 
+OF_NO_KIND = re.compile(r"node_?[0-9a-f]{56}", re.IGNORECASE)
+"""What Ray calls the kind of a node that was not started by its autoscaler."""
+
 SECONDS = 60.0
 LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE",
         "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE")  # fmt: skip
@@ -103,12 +106,15 @@ class RayPlace:
         return f"gcs://{name}"
 
     def _grows(self) -> bool:
-        """Whether an autoscaler watches the cluster."""
+        """Whether an autoscaler starts nodes. Also one that only watches gives a report, with a kind for each node."""
+        if self.target.grows is not None:
+            return self.target.grows
         answer = self._ask("GET", "/api/cluster_status", fine=(404, 500))
         if answer.status_code != 200:
             return False
         report = (answer.json().get("data") or {}).get("clusterStatus") or {}
-        return bool(report.get("autoscalerReport"))
+        kinds = (report.get("autoscalerReport") or {}).get("activeNodes") or {}
+        return any(not OF_NO_KIND.fullmatch(kind) for kind in kinds)
 
     def _ask(self, method: str, path: str, fine: tuple[int, ...] = (), **options: Any) -> httpx.Response:
         import httpx

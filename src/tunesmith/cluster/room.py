@@ -23,12 +23,21 @@ class Share:
 
 
 def share_of(resources: ResourcesSection, cluster: Cluster) -> Share:
-    """What the recipe says, or else a GPU where nodes have some, and the largest node's cores shared out evenly."""
+    """What the recipe says, or else a GPU where nodes have some, and the largest node's cores shared out evenly.
+
+    Raises TargetError where GPUs may still come, and the recipe leaves open whether they are meant.
+    """
     gpus: int | None = resources.gpus_per_worker
     if gpus is None:
         gpus = int(
             any(node.resources.get("GPU", 0) >= 1 for node in cluster.nodes) or resources.accelerator is not None
         )
+        if not gpus and cluster.grows:
+            raise TargetError(
+                "no node has a GPU now, and the cluster starts nodes on demand: are workers to have one?",
+                where="resources.gpus_per_worker",
+                fix="--set resources.gpus_per_worker=1, or 0 to train on cores",
+            )
     cpus = resources.cpus_per_worker
     if cpus is None:
         has = sorted(node.resources.get("CPU", 0.0) for node in cluster.nodes if node.resources.get("CPU", 0.0) >= 1)
@@ -61,7 +70,7 @@ def check_room(resources: ResourcesSection, share: Share, cluster: Cluster) -> s
     raise TargetError(
         f"the cluster can never place the workers: {reason}",
         where="resources",
-        fix="change `resources` in the recipe (or by --set), or add nodes",
+        fix="change `resources` in the recipe (or by --set), add nodes, or say `grows: true` of its target",
     )
 
 

@@ -50,6 +50,9 @@ class Target(Section):
     headers_env: dict[str, Variable] = Field(default_factory=dict)
     """Further headers, each with the environment variable that holds its value: `{X-Proxy-Key: MY_PROXY_KEY}`."""
 
+    grows: bool | None = None
+    """Whether the cluster starts nodes on demand. Ray's newer autoscaler (KubeRay's) does not tell: say it."""
+
     python: str = Field("python", min_length=1)
     """The interpreter on the head that has the training packages."""
 

@@ -64,8 +64,30 @@ def test_nodes_are_those_that_live(cluster: tuple[type[Double], str], monkeypatc
     found = place(address, monkeypatch, "t0ken").look()
     assert ([node.resources for node in found.nodes], found.grows) == ([{"CPU": 2.0}], False)
     assert {asked[3] for asked in double.asked} == {"Bearer t0ken"}
-    double.answers["/api/cluster_status"] = (200, {"data": {"clusterStatus": {"autoscalerReport": {"x": 1}}}})
-    assert place(address, monkeypatch).look().grows
+
+
+@pytest.mark.parametrize(
+    ("kinds", "told", "grows"),
+    [
+        ({"ray.head.default": 1}, None, True),
+        ({"node_" + "0a" * 28: 1}, None, False),
+        ({"node" + "0A" * 28: 1}, None, False),
+        ({}, True, True),
+        ({"ray.head.default": 1}, False, False),
+    ],
+)
+def test_a_cluster_grows_where_nodes_have_kinds(
+    cluster: tuple[type[Double], str], monkeypatch: pytest.MonkeyPatch,
+    kinds: dict[str, int], told: bool | None, grows: bool,
+) -> None:  # fmt: skip
+    double, address = cluster
+    double.answers |= {
+        "/api/version": (200, {"ray_version": pinned_ray()}),
+        "/api/v0/nodes": (200, {"data": {"result": {"result": [NODE]}}}),
+        "/api/cluster_status": (200, {"data": {"clusterStatus": {"autoscalerReport": {"activeNodes": kinds}}}}),
+    }
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+    assert RayPlace(Target(address=address, grows=told)).look().grows is grows
 
 
 def test_another_ray_is_refused(cluster: tuple[type[Double], str], monkeypatch: pytest.MonkeyPatch) -> None:

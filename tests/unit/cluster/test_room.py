@@ -65,6 +65,14 @@ def test_of_an_elastic_run_the_fewest_must_fit() -> None:
     assert refusal({"workers": {"min": 2, "max": 99}}, (GPUS,)) is None
 
 
+def test_where_gpus_may_come_it_must_be_said_whether_they_are_meant() -> None:
+    with pytest.raises(TargetError, match="no node has a GPU now, and the cluster starts nodes on demand"):
+        share_of(resources(), Cluster((HEAD,), True))
+    assert share_of(resources(gpus_per_worker=0), Cluster((HEAD,), True)) == Share(4, 0)
+    assert share_of(resources(accelerator="A100"), Cluster((HEAD,), True)) == Share(1, 1)
+    assert share_of(resources(), Cluster((HEAD, GPUS), True)) == Share(1, 1)
+
+
 def test_a_cluster_that_grows_is_only_doubted() -> None:
     wanted, cluster = resources(workers=9, gpus_per_worker=1), Cluster((HEAD,), True)
     assert "starts nodes on demand" in str(check_room(wanted, share_of(wanted, cluster), cluster))
