@@ -108,6 +108,8 @@ def _run(id: str, storage: Storage, options: list[str]) -> int:
         before, pause = reached, PAUSE_SECONDS * 2 ** (tries - 1)
         print(f"the run ended with {code}; it goes on from its last checkpoint in {pause:g} s", file=sys.stderr)
         time.sleep(pause)
+        if STOPPING:
+            return 128 + signal.SIGTERM
 
 
 STOPPING: list[bool] = []

@@ -29,6 +29,8 @@ def keep(client: Any, id: str, sleep: Callable[[float], None] = time.sleep) -> i
     while True:
         try:
             attempts = [one for one in client.list_jobs() if (one.metadata or {}).get(MARK) == id]
+            if not attempts:
+                return again  # it was deleted
             latest = max(attempts, key=lambda one: int(one.metadata["attempt"]))
             if latest.status in OVER:
                 error = getattr(latest.error_type, "value", latest.error_type)

@@ -66,6 +66,10 @@ def test_what_was_lost_is_sent_again_as_it_was() -> None:
     }]  # fmt: skip
 
 
+def test_a_job_that_was_deleted_needs_no_keeper() -> None:
+    assert kept([Details("RUNNING", 1)], []) == (0, [])
+
+
 def test_a_dashboard_that_is_away_is_asked_later() -> None:
     assert kept(ConnectionError("refused"), [Details("FAILED", 1, DIED)], [Details("STOPPED", 2)])[0] == 1
 
