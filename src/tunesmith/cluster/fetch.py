@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tunesmith.cluster.job import Result, read_result
@@ -12,6 +13,9 @@ from tunesmith.registry.version import NewVersion, Version
 from tunesmith.store.files import FileStore
 from tunesmith.store.home import Home
 
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Jobs are folders, here and in the storage."""
+
 PAGES = ("report.html", "report.json")
 
 
@@ -21,6 +25,8 @@ def fetch(id: str, storage: Storage, home: Home) -> tuple[Version, Path]:
     The same job again is the same version. Gives the folder with the report, too. Raises TargetError for a job that has
     no version, StoreError for damaged files.
     """
+    if not ID.fullmatch(id):
+        raise TargetError(f"{id!a} is no job", fix="`tunesmith jobs ls` lists them")
     result = read_result(storage, id)
     if result is None:
         raise TargetError(

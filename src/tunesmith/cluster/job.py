@@ -54,7 +54,10 @@ class Result:
 def read_result(storage: Storage, id: str) -> Result | None:
     """A job's result, or None while there is none. Raises TargetError."""
     content = storage.read(f"{JOBS}/{id}/{RESULT}")
-    return None if content is None else Result(**json.loads(content))
+    try:
+        return None if content is None else Result(**json.loads(content))
+    except (ValueError, TypeError) as error:
+        raise TargetError(f"{JOBS}/{id}/{RESULT} is damaged ({error})", where=storage.shown) from None
 
 
 def home_of(id: str) -> Path:

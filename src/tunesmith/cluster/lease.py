@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tunesmith.cluster.storage import JOBS, Storage
+from tunesmith.cluster.targets import TargetError
 from tunesmith.errors import TunesmithError
 
 NAME = "running.json"
@@ -36,7 +37,10 @@ class Lease:
 def read_lease(storage: Storage, id: str) -> Lease | None:
     """Who was last at a job, or None. Raises TargetError."""
     content = storage.read(f"{JOBS}/{id}/{NAME}")
-    return None if content is None else Lease(**json.loads(content))
+    try:
+        return None if content is None else Lease(**json.loads(content))
+    except (ValueError, TypeError) as error:
+        raise TargetError(f"{JOBS}/{id}/{NAME} is damaged ({error})", where=storage.shown, fix="remove it") from None
 
 
 @contextmanager
