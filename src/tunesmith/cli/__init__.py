@@ -22,6 +22,7 @@ VERBS = {
     "registry": "List versions and move aliases.",
     "serve": "Put versions behind an endpoint that any OpenAI client can use.",
     "experiment": "Variants in real traffic, and statistics that decide.",
+    "k8s": "Write a recipe as what Kubernetes runs.",
     "keys": "Make and revoke API keys of that endpoint.",
     "chat": "Talk to a registered version.",
     "export": "Write a version as merged safetensors for other tools.",

@@ -1,0 +1,1 @@
+"""Recipes on Kubernetes, by way of KubeRay."""

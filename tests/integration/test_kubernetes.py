@@ -1,0 +1,283 @@
+"""The manifests of k8s/, built by a real kubectl and checked strictly; the entrypoint of a rendered job, run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import tiny_models
+from tests.kubernetes import ROOT, UNCHECKED, Document, built, kubectl, mistakes
+from tests.services import missing
+from tunesmith.recipe.load import load_recipe
+
+FOLDERS = sorted(path.parent for path in (ROOT / "k8s").rglob("kustomization.yaml") if path.parent.name != "kueue")
+OVERLAYS = sorted(path for path in (ROOT / "k8s" / "overlays").iterdir())
+JOBS = sorted((ROOT / "k8s" / "overlays").glob("*/jobs/*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def binary(test_models: Path) -> Path:
+    return kubectl(test_models.parent / "kubectl")
+
+
+def named(documents: list[Document], kind: str) -> list[Document]:
+    return [one for one in documents if one["kind"] == kind]
+
+
+def clusters(documents: list[Document]) -> Iterator[dict[str, Any]]:
+    """The spec of every Ray cluster, whatever holds it."""
+    for one in documents:
+        spec = one.get("spec", {})
+        spec = spec.get("jobTemplate", spec)
+        if one["apiVersion"].startswith("ray.io/"):
+            yield spec.get("rayClusterSpec") or spec.get("rayClusterConfig") or spec
+
+
+def groups(documents: list[Document]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for cluster in clusters(documents):
+        yield "head", cluster["headGroupSpec"]
+        yield from (("worker", one) for one in cluster["workerGroupSpecs"])
+
+
+def test_there_are_overlays() -> None:
+    assert [path.name for path in OVERLAYS] == ["cpu-dev", "gpu", "gpu-spot", "multi-node-70b"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(ROOT / "k8s")))
+def test_every_folder_is_built_and_valid(binary: Path, folder: Path) -> None:
+    documents = built(binary, folder)
+    assert documents
+    for one in documents:
+        assert mistakes(one) == [], f"{one['kind']} {one['metadata']['name']}"
+        assert one["kind"] in ("Namespace", *UNCHECKED) or one["metadata"]["namespace"] == "tunesmith"
+        assert one["kind"] != "Secret"
+
+
+@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda path: path.name)
+def test_every_pod_of_an_overlay_is_confined_and_bounded(binary: Path, folder: Path) -> None:
+    documents = built(binary, folder)
+    found = list(groups(documents))
+    assert len(found) >= 2
+    image = "cpu" if folder.name == "cpu-dev" else "gpu"
+    for kind, group in found:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["image"] == f"registry.example.com/tunesmith:{image}"
+        assert pod["securityContext"]["runAsNonRoot"] and not container["securityContext"]["allowPrivilegeEscalation"]
+        assert container["resources"]["limits"] == container["resources"]["requests"]
+        assert container["envFrom"] == [{"secretRef": {"name": "tunesmith"}}]
+        assert ("nvidia.com/gpu" in container["resources"]["limits"]) == (kind == "worker" and image == "gpu")
+        if kind == "head":
+            assert group["rayStartParams"]["num-cpus"] == "0"
+            assert "gke-spot" in json.dumps(pod["affinity"])
+    for cluster in clusters(documents):
+        assert cluster["authOptions"] == {"mode": "token"}
+
+
+def test_selectors_choose_what_is_there(binary: Path) -> None:
+    """Disruption budgets, network policies and monitors name labels and ports: a typo would choose nothing."""
+    documents = built(binary, ROOT / "k8s" / "overlays" / "gpu") + built(binary, ROOT / "k8s" / "monitoring")
+    pods = []
+    for kind, group in groups(documents):
+        own = group["template"]["metadata"]["labels"]
+        ports = {port["name"] for port in group["template"]["spec"]["containers"][0]["ports"]}
+        # What KubeRay adds to every pod of Ray.
+        pods.append(({**own, "ray.io/is-ray-node": "yes", "ray.io/node-type": kind}, ports))
+    choosers = [
+        one for kind in ("PodDisruptionBudget", "NetworkPolicy", "PodMonitor") for one in named(documents, kind)
+    ]
+    assert len(choosers) >= 6
+    for one in choosers:
+        selector = (one["spec"].get("selector") or one["spec"]["podSelector"])["matchLabels"]
+        chosen = [ports for labels, ports in pods if selector.items() <= labels.items()]
+        assert chosen, one["metadata"]["name"]
+        for endpoint in one["spec"].get("podMetricsEndpoints", ()):
+            assert any(endpoint["port"] in ports for ports in chosen)
+
+
+@pytest.mark.parametrize("name", ["cpu-dev", "gpu", "multi-node-70b"])
+def test_the_endpoint_serves_a_recipe_that_lies_beside_it(binary: Path, name: str, tmp_path: Path) -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    documents = built(binary, ROOT / "k8s" / "overlays" / name)
+    (service,) = named(documents, "RayService")
+    strategy = service["spec"]["upgradeStrategy"]["type"]
+    assert strategy == ("NewCluster" if name == "cpu-dev" else "NewClusterWithIncrementalUpgrade")
+    config = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"]))
+    engine, gateway = config.applications
+    assert (engine.route_prefix, gateway.route_prefix) == ("/engines/base", "/")
+    for one in config.applications:
+        module, function = one.import_path.split(":")
+        assert callable(getattr(__import__(module, fromlist=[function]), function))
+        assert one.args == {"recipe": "/srv/tunesmith/recipe/recipe.yaml"}
+    (text,) = [one["data"]["recipe.yaml"] for one in named(documents, "ConfigMap")]
+    (tmp_path / "recipe.yaml").write_text(text)
+    serve = load_recipe(tmp_path / "recipe.yaml").recipe.serve
+    assert serve is not None and (serve.host, serve.keys, serve.gateways, serve.port) == (
+        "0.0.0.0",
+        "required",
+        1,
+        8000,
+    )
+    gpus = [group["template"]["spec"]["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", "0")
+            for kind, group in groups([service]) if kind == "worker"]  # fmt: skip
+    assert [str(serve.engine.tensor_parallel * (serve.engine.device == "gpu"))] == gpus
+    for _, group in groups([service]):
+        container = group["template"]["spec"]["containers"][0]
+        assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
+        assert {"name": "recipe", "mountPath": "/srv/tunesmith/recipe", "readOnly": True} in container["volumeMounts"]
+
+
+def test_spot_workers_are_marked_for_ray_as_for_kubernetes(binary: Path) -> None:
+    documents = built(binary, ROOT / "k8s" / "overlays" / "gpu-spot")
+    ((_, group),) = [one for one in groups(documents) if one[0] == "worker"]
+    assert group["labels"] == {"ray.io/market-type": "spot"}
+    assert group["template"]["spec"]["nodeSelector"]["eks.amazonaws.com/capacityType"] == "SPOT"
+    assert group["template"]["spec"]["terminationGracePeriodSeconds"] > 100
+    assert "drain-node" in json.dumps(group["template"]["spec"]["containers"][0]["lifecycle"])
+
+
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+    """Ours are those the gateway writes; Ray's and vLLM's names must stand in the sources that are installed."""
+    from tunesmith.serve.forward import Outcome
+    from tunesmith.serve.metrics import Metrics
+
+    dashboard = json.loads((ROOT / "k8s" / "monitoring" / "dashboard.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"\b(?:ray|tunesmith)_[a-z0-9_]+(?=[{\[)])", target["expr"])
+    }
+    metrics = Metrics()
+    metrics.note(
+        "x@1", "/v1/chat/completions", Outcome(status=200, seconds=1, first_byte_seconds=1, pieces=2, broken=True)
+    )
+    ours = set(re.findall(r"^(\w+)[{ ]", metrics.text().decode(), re.MULTILINE))
+    assert {name for name in asked if name.startswith("tunesmith_")} <= ours
+    theirs = {name for name in asked if name.startswith("ray_")}
+    assert len(asked) - len(theirs) >= 5 and len(theirs) >= 8
+    known = _names_in("ray", "dashboard/modules/metrics/dashboards", "*.py")
+    assert theirs <= known, theirs - known
+
+
+def _names_in(package: str, folder: str, pattern: str) -> set[str]:
+    spec = find_spec(package)
+    assert spec is not None and spec.origin is not None
+    files = (Path(spec.origin).parent / folder).glob(pattern)
+    return {name for file in files for name in re.findall(r"\bray_[a-z0-9_]+", file.read_text())}
+
+
+def test_there_are_jobs_for_every_overlay() -> None:
+    assert {path.parents[1].name for path in JOBS} == {path.name for path in OVERLAYS}
+    assert {path.stem for path in JOBS} == {"train", "run", "sweep", "evaluate", "nightly"}
+
+
+@pytest.mark.parametrize("file", JOBS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_jobs_are_what_their_command_renders(file: Path) -> None:
+    text = file.read_text()
+    for one in yaml.safe_load_all(text):
+        assert mistakes(one) == []
+    first, _, rest = text.partition("\n")
+    assert first.startswith("# tunesmith k8s render jobs/")
+    command = [sys.executable, "-m", "tunesmith", *shlex.split(first[1:])[1:]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == rest, f"{done.stderr}\nnot up to date: {first[2:]}"
+
+
+RECIPE = """\
+name: tiny
+model: {source: /srv/tunesmith/home/model, dtype: float32}
+data:
+  train: rows/*.jsonl
+  audit: {fail_on: [malformed]}
+  split: {validation: 6, test: 12}
+method: {rank: 8, alpha: 16}
+train:
+  sequence_length: 64
+  packing: false
+  batch_size: 4
+  max_steps: 60
+  epochs: 20
+  learning_rate: 2.0e-2
+evaluate:
+  metrics: [exact_match, perplexity]
+  prompts: {few_shot: [1]}
+  decoding: {max_new_tokens: 12}
+  gate: {metric: exact_match}
+  resamples: 500
+resources: {cpus_per_worker: 1}
+"""
+
+POD = """\
+set -e
+mount -t tmpfs tmpfs /srv
+mkdir -p /srv/tunesmith/recipe /srv/tunesmith/home
+mount --bind {home} /srv/tunesmith/home
+mount --bind {files} /srv/tunesmith/recipe
+cd /
+{command}
+"""
+
+
+def in_pod(folder: Path, home: Path, files: Path, command: str, environment: dict[str, str]) -> str:
+    """Run a command line where the volumes of a pod are mounted: a mount namespace of its own."""
+    own = [] if os.geteuid() == 0 else ["--map-root-user"]
+    script = POD.format(home=shlex.quote(str(home)), files=shlex.quote(str(files)), command=command)
+    done = subprocess.run(
+        ["unshare", "--mount", *own, "/bin/sh", "-c", script],
+        cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    if "unshare" in done.stderr and "not permitted" in done.stderr:
+        missing("mount namespaces are not allowed here (root, or unprivileged user namespaces)")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_entrypoint_of_a_rendered_job_runs_unchanged(tmp_path: Path) -> None:
+    """Its files where the ConfigMap is mounted, its environment that of the head's container."""
+    home, files, project = tmp_path / "home", tmp_path / "files", tmp_path / "project"
+    tiny_models.save(home / "model")
+    (project / "rows").mkdir(parents=True)
+    for part in (0, 1):
+        lines = [
+            {"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": "yes"}]}
+            for n in range(part * 30, part * 30 + 30)
+        ]
+        (project / "rows" / f"{part}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (project / "recipe.yaml").write_text(RECIPE)
+    files.mkdir()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    render = f"cd {shlex.quote(str(project))}; tunesmith k8s render recipe.yaml --image x/tunesmith:cpu"
+    documents = list(yaml.safe_load_all(in_pod(tmp_path, home, files, render, {"PATH": path})))
+    config, _, job = documents
+    assert [mistakes(one) for one in documents] == [[], [], []]
+
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (volume,) = [one["configMap"] for one in head["volumes"] if one["name"] == "recipe"]
+    assert volume["name"] == config["metadata"]["name"]
+    for item in volume["items"]:
+        place = files / item["path"]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(config["data"][item["key"]])
+    environment = {one["name"]: one["value"] for one in head["containers"][0]["env"]} | {"HF_HUB_OFFLINE": "1"}
+    in_pod(tmp_path, home, files, job["spec"]["entrypoint"], {**environment, "PATH": path})
+
+    listed = in_pod(tmp_path, home, files, "tunesmith registry ls --json", {**environment, "PATH": path})
+    assert "tiny@1" in listed and '"passed"' in listed
+    (adapter,) = home.glob("runs/*/adapter/adapter_model.safetensors")
+    assert adapter.stat().st_size > 1000
+    assert shutil.disk_usage("/srv").total > 0 and not Path("/srv/tunesmith").exists()
