@@ -30,6 +30,7 @@ LASTING = {
     "llama-8b-lora": (15.0, 16.5),  # 8.03 x 2 bytes, and the adapter four times
     "llama-8b-qlora": (5.0, 6.5),  # half a byte for 6.98 billion, 2 bytes for the embedding and the head
     "llama-8b-full-zero3": (14.9, 17.0),  # 16 bytes a parameter among eight: 2 + 2 + 4 + 8, and the bucket
+    "llama-8b-full-offload": (4.2, 5.5),  # 2 bytes a parameter among four, and the bucket; the rest is in memory
     "llama-70b-qlora-fsdp-4gpu": (9.5, 11.5),  # a quarter of 36.6, the scales whole, and the adapter
     "llama-70b-qlora-fsdp-8gpu": (5.0, 6.5),
     "llama-70b-qlora-fsdp-2nodes": (3.0, 4.0),
@@ -71,7 +72,9 @@ def test_a_dry_run_knows_parameters_and_bytes(tunesmith: Run, name: str) -> None
     assert each["activations"]["with_checkpointing_bytes"] < each["activations"]["without_checkpointing_bytes"]
     (said,) = re.findall(r"of (\d+) GB or more", (ROOT / "jobs" / f"{name}.yaml").read_text())
     assert each["peak_bytes"] < 0.9 * float(said) * 1e9
-    assert plan["workers"] == {"4gpu": 4, "8gpu": 8, "2nodes": 16, "zero3": 8}.get(name.rsplit("-", 1)[-1], 1)
+    assert plan["workers"] == {"4gpu": 4, "8gpu": 8, "2nodes": 16, "zero3": 8, "offload": 4}.get(
+        name.rsplit("-", 1)[-1], 1
+    )
 
 
 def test_a_model_without_published_shapes_is_refused(tunesmith: Run) -> None:

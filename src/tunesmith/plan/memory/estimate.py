@@ -61,7 +61,9 @@ def setting_of(
 
 
 def at_its_peak(setting: Setting) -> MemoryEstimate:
-    """The terms of the moment with the largest sum where the worker computes."""
+    """The terms of the moment with the largest sum where the worker computes; beside a GPU, what lies in memory is that
+    of the moment with the largest sum there, which may be another: what is offloaded is not there while the base loads.
+    """
     start = framework(setting)
     lasting = [*start, *held(setting), *_offload_buffers(setting)]
     added = {name: _with_slack(setting, terms) for name, terms in moments(setting).items()}
@@ -73,8 +75,13 @@ def at_its_peak(setting: Setting) -> MemoryEstimate:
     found = {name: [*lasting, *terms] for name, terms in added.items()}
     place = setting.away if setting.recipe.resources.offload == "all" else setting.here
     found["loading"] = [*start, Term("the base while it is read", loading(setting), "as it is stored", place)]
-    name = max(found, key=lambda one: sum(term.bytes for term in found[one] if term.where == setting.here))
-    return MemoryEstimate(tuple(term for term in found[name] if term.bytes), name)
+    name, beside = (
+        max(found, key=lambda one: sum(term.bytes for term in found[one] if (term.where == setting.here) is here))
+        for here in (True, False)
+    )
+    terms = [term for term in found[name] if term.where == setting.here]
+    terms += [term for term in found[beside] if term.where != setting.here]
+    return MemoryEstimate(tuple(term for term in terms if term.bytes), name)
 
 
 def _with_slack(setting: Setting, terms: list[Term]) -> list[Term]:
