@@ -197,6 +197,41 @@ def test_jobs_are_what_their_command_renders(file: Path) -> None:
     assert done.stdout == rest, f"{done.stderr}\nnot up to date: {first[2:]}"
 
 
+PAGES = (ROOT / "docs" / "kubernetes.md", ROOT / "k8s" / "README.md")
+
+
+def test_the_commands_of_the_pages_work(binary: Path, tmp_path: Path) -> None:
+    """What needs an API server is tried as far as it goes without one."""
+    commands = [
+        line.removeprefix("$ ")
+        for page in PAGES
+        for line in page.read_text().splitlines()
+        if line.startswith(("$ ", "kubectl "))
+    ]
+    done = {"render": 0, "apply": 0, "create": 0}
+    (tmp_path / "secrets.env").write_text("HF_TOKEN=x\n")
+    for command in commands:
+        words = shlex.split(command.partition(" | ")[0])
+        if words[:3] == ["tunesmith", "k8s", "render"]:
+            run = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True)
+            assert run.returncode == 0 and not any(map(mistakes, yaml.safe_load_all(run.stdout))), run.stderr
+            done["render"] += 1
+        elif words[:3] == ["kubectl", "apply", "-k"]:
+            assert built(binary, ROOT / words[3])
+            done["apply"] += 1
+        elif words[:3] == ["kubectl", "apply", "-f"]:
+            assert ROOT / words[3] in JOBS
+            done["apply"] += 1
+        elif words[:2] == ["kubectl", "create"]:
+            tried = [binary, *words[1:], "--dry-run=client", "--output=name"]
+            run = subprocess.run(tried, cwd=tmp_path, capture_output=True, text=True)
+            assert run.returncode == 0, run.stderr
+            done["create"] += 1
+        else:
+            assert words[1] in ("get", "logs")
+    assert done == {"render": 3, "apply": 3, "create": 4}
+
+
 RECIPE = """\
 name: tiny
 model: {source: /srv/tunesmith/home/model, dtype: float32}
