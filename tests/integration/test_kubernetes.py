@@ -18,8 +18,11 @@ import pytest
 import yaml
 
 from tests import tiny_models
+from tests.integration.hosts import address, wait_until, why_not
+from tests.integration.ray_hosts import PORT, RayHosts, environment
 from tests.kubernetes import ROOT, UNCHECKED, Document, built, kubectl, mistakes
 from tests.services import missing
+from tunesmith.cluster.kubernetes.pods import LEAVE
 from tunesmith.recipe.load import load_recipe
 
 FOLDERS = sorted(path.parent for path in (ROOT / "k8s").rglob("kustomization.yaml") if path.parent.name != "kueue")
@@ -228,7 +231,7 @@ def test_the_commands_of_the_pages_work(binary: Path, tmp_path: Path) -> None:
             assert run.returncode == 0, run.stderr
             done["create"] += 1
         else:
-            assert words[1] in ("get", "logs")
+            assert words[1] in ("get", "logs", "port-forward", "submit")
     assert done == {"render": 3, "apply": 3, "create": 4}
 
 
@@ -308,11 +311,41 @@ def test_the_entrypoint_of_a_rendered_job_runs_unchanged(tmp_path: Path) -> None
         place = files / item["path"]
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(config["data"][item["key"]])
-    environment = {one["name"]: one["value"] for one in head["containers"][0]["env"]} | {"HF_HUB_OFFLINE": "1"}
-    in_pod(tmp_path, home, files, job["spec"]["entrypoint"], {**environment, "PATH": path})
+    variables = {one["name"]: one["value"] for one in head["containers"][0]["env"]} | {"HF_HUB_OFFLINE": "1"}
+    in_pod(tmp_path, home, files, job["spec"]["entrypoint"], {**variables, "PATH": path})
 
-    listed = in_pod(tmp_path, home, files, "tunesmith registry ls --json", {**environment, "PATH": path})
+    listed = in_pod(tmp_path, home, files, "tunesmith registry ls --json", {**variables, "PATH": path})
     assert "tiny@1" in listed and '"passed"' in listed
     (adapter,) = home.glob("runs/*/adapter/adapter_model.safetensors")
     assert adapter.stat().st_size > 1000
     assert shutil.disk_usage("/srv").total > 0 and not Path("/srv/tunesmith").exists()
+
+
+NODES = """
+import json, ray
+ray.init(address="auto", log_to_driver=False)
+print(json.dumps({one["NodeManagerAddress"]: one["DeathReasonMessage"] for one in ray.nodes() if not one["Alive"]}))
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_pod_that_is_told_to_end_drains_its_own_node_and_no_other(tmp_path: Path) -> None:
+    """What its `preStop` says, on a host of its own. The node has nothing to do, so it is gone at once."""
+    if (reason := why_not()) is not None:
+        missing(reason)
+    notice, _, wait = LEAVE.partition(" && ")
+    assert wait.startswith("sleep ")
+    where = {"RAY_ADDRESS": f"{address(1)}:{PORT}", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with RayHosts(tmp_path, 2, (0, 1)) as hosts:
+        assert isinstance(hosts, RayHosts)
+        hosts.join([1, 2])
+        hosts.run(2, ["/bin/sh", "-c", notice], env=environment(**where))
+
+        def gone() -> dict[str, str]:
+            said = hosts.run(1, [sys.executable, "-c", NODES], env=environment(**where))
+            found: dict[str, str] = json.loads(said.strip().splitlines()[-1])
+            return found
+
+        ended = wait_until(gone, 60, "the drained node is gone")
+    assert list(ended) == [address(2)] and "the pod is ending" in ended[address(2)]
