@@ -124,6 +124,20 @@ def test_two_machines_are_two_pods_with_all_their_gpus(render: Render) -> None:
     assert workers["replicas"] == 2
 
 
+def test_workers_that_come_and_go_have_pods_that_do(render: Render) -> None:
+    elastic = ("--set", "resources.workers={min: 2, max: 6}", "--verb", "train")
+    _, _, job = render(*elastic)
+    cluster = job["spec"]["rayClusterSpec"]
+    head, (workers,) = pods(job)
+    assert (workers["replicas"], workers["minReplicas"], workers["maxReplicas"]) == (2, 2, 6)
+    assert cluster["enableInTreeAutoscaling"] and cluster["autoscalerOptions"]["version"] == "v2"
+    assert "automountServiceAccountToken" not in spec(head)
+    _, _, job = render(*elastic[:2])  # with the head's own worker
+    assert pods(job)[1][0]["replicas"] == 1 and pods(job)[1][0]["maxReplicas"] == 5
+    _, _, job = render()
+    assert "enableInTreeAutoscaling" not in job["spec"]["rayClusterSpec"]
+
+
 def test_the_driver_is_never_on_a_spot_node(render: Render) -> None:
     config, _, job = render("--set", "resources.market=spot")
     head, (workers,) = pods(job)
@@ -245,6 +259,7 @@ def test_small_files_travel_under_their_own_paths(render: Render, tmp_path: Path
         (["--set", "data.train=rows.jsonl"], "there is no file rows.jsonl"),
         (["--set", "data.train=/etc/hostname"], "is on this machine, and not beside the recipe"),
         (["--set", "data.train=../rows.jsonl"], "is on this machine, and not beside the recipe"),
+        (["--set", "data.train=link.jsonl"], "is a link to elsewhere"),
         (["--set", "data.train=large.jsonl"], "too much for a ConfigMap"),
         (["--set", "model.chat_template=missing.jinja"], "there is no file missing.jinja"),
         (["--set", "model.source=./model"], "is on this machine alone"),
@@ -257,6 +272,7 @@ def test_small_files_travel_under_their_own_paths(render: Render, tmp_path: Path
 def test_mistakes_are_sentences(fails: Fails, tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "large.jsonl").write_text('{"prompt": "1", "completion": "2"}\n' * 10_000)
     (tmp_path / "model").mkdir()
+    (tmp_path / "link.jsonl").symlink_to("/etc/hostname")
     said = fails(*arguments)
     assert message in said and "password@" not in said
 

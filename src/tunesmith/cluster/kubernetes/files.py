@@ -100,6 +100,8 @@ def _beside(folder: Path, pattern: str, where: str) -> list[str]:
     files = sorted(folder.glob(pattern)) if any(mark in pattern for mark in "*?[") else [folder / pattern]
     if not files or not all(file.is_file() for file in files):
         raise TunesmithError(f"there is no file {pattern}", where=where, fix="check the path, or give a URL")
+    if not all(file.resolve().is_relative_to(folder.resolve()) for file in files):
+        raise _elsewhere(f"{pattern} is a link to elsewhere on this machine", where)  # a recipe may be a stranger's
     return [file.relative_to(folder).as_posix() for file in files]
 
 

@@ -31,6 +31,7 @@ OF_A_NODE = 0.85
 HEAD_CPUS = 3
 """Cores for Ray's services and the driver, which prepares the data."""
 
+TRAINS = ("run", "train", "sweep")
 EVALUATES = ("run", "sweep", "evaluate")
 """Verbs whose driver answers questions with the model itself, on the pod's own GPU where it has one."""
 
@@ -48,13 +49,15 @@ class Pod:
 class Layout:
     """The pods of a run. `head_trains` says that workers are placed on the head's pod too.
 
-    `workers` counts the processes that train, `cpus_per_worker` the cores of each; `groups` the pods beside the head.
-    `option` is the plan where the machine and the rows are known, `spot` whether the pods beside the head may vanish.
+    `num_pods` are those beside the head, `min_pods` those to start with: fewer where workers come and go. `workers` is
+    the largest number of processes that train, `cpus_per_worker` the cores of each. `option` is the plan where the
+    machine and the rows are known, `spot` says that the pods beside the head may vanish.
     """
 
     head: Pod
     worker: Pod
     num_pods: int
+    min_pods: int
     head_trains: bool
     workers: int
     cpus_per_worker: int
@@ -120,7 +123,7 @@ def _on_gpus(recipe: Recipe, option: Option, machine: Machine, verb: str, weight
     together = -(-workers // option.count)
     cpus = resources.cpus_per_worker or 1
     spot = resources.market == "spot"
-    trains = verb in ("run", "train", "sweep")
+    trains = verb in TRAINS
     head_trains = verb in EVALUATES and trains and not spot
     pod = Pod(
         gpus=together,
@@ -134,8 +137,10 @@ def _on_gpus(recipe: Recipe, option: Option, machine: Machine, verb: str, weight
         head = Pod(1, _cores(machine, HEAD_CPUS + 1), evaluating)
     else:
         head = Pod(0, HEAD_CPUS, 2 * RAY_BYTES)
-    pods = (option.count - 1 if head_trains else option.count) if trains else 0
-    return Layout(head, pod, pods, head_trains, workers, cpus, 1, spot and pods > 0, machine, option if known else None)
+    machines = (option.count, -(-resources.fewest // together))
+    most, fewest = ((count - head_trains) * trains for count in machines)
+    planned = option if known else None
+    return Layout(head, pod, most, fewest, head_trains, workers, cpus, 1, spot and trains, machine, planned)
 
 
 def _on_cpus(recipe: Recipe, judge: Judge, machine: Machine | None, verb: str, catalog: Catalog) -> Layout:
@@ -147,9 +152,10 @@ def _on_cpus(recipe: Recipe, judge: Judge, machine: Machine | None, verb: str, c
     size = math.ceil((memory.host_bytes * SPARE + RAY_BYTES) / GIB) * GIB
     pod = Pod(0, cpus + 1, size)
     head = Pod(0, HEAD_CPUS, size if verb in EVALUATES else 2 * RAY_BYTES)
-    pods = resources.most if verb in ("run", "train", "sweep") else 0
-    spot = resources.market == "spot" and machine is not None
-    return Layout(head, pod, pods, False, resources.most, cpus, 0, spot, machine, None)
+    trains = verb in TRAINS
+    spot = resources.market == "spot" and machine is not None and trains
+    most, fewest = resources.most * trains, resources.fewest * trains
+    return Layout(head, pod, most, fewest, False, resources.most, cpus, 0, spot, machine, None)
 
 
 def _cores(machine: Machine, wanted: int) -> int:

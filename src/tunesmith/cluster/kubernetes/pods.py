@@ -55,6 +55,8 @@ def head_group(layout: Layout, wishes: Wishes, name: str, items: list[dict[str, 
     pod = _pod(container, wishes, layout.head)
     pod["volumes"].append({"name": "recipe", "configMap": {"name": name, "items": items}})
     pod["affinity"] = {"nodeAffinity": never_on_spot()}
+    if layout.num_pods > layout.min_pods:
+        del pod["automountServiceAccountToken"]  # the autoscaler asks the API server for pods
     if layout.head.gpus and (selector := _nodes(layout, wishes, spot=False)):
         pod["nodeSelector"] = selector
     start = {"dashboard-host": "0.0.0.0"}
@@ -78,11 +80,21 @@ def worker_group(layout: Layout, wishes: Wishes, name: str) -> dict[str, Any]:
         ]
     return {
         "groupName": "workers",
-        "replicas": layout.num_pods,
-        "minReplicas": layout.num_pods,
+        "replicas": layout.min_pods,
+        "minReplicas": layout.min_pods,
         "maxReplicas": layout.num_pods,
         "rayStartParams": {},
         "template": {"metadata": {"labels": {"tunesmith-run": name}}, "spec": pod},
+    }
+
+
+def autoscaler() -> dict[str, Any]:
+    """Ray's own, which makes pods when an elastic run asks for more workers. Its second version minds labels."""
+    return {
+        "version": "v2",
+        "idleTimeoutSeconds": 300,
+        "resources": _resources(Pod(0, 1, GIB)),
+        "securityContext": _confined(),
     }
 
 

@@ -22,7 +22,7 @@ from tunesmith.cluster.kubernetes.names import (
     digest_of,
     job_name,
 )
-from tunesmith.cluster.kubernetes.pods import Wishes, head_group, submitter, worker_group
+from tunesmith.cluster.kubernetes.pods import Wishes, autoscaler, head_group, submitter, worker_group
 from tunesmith.errors import TunesmithError
 from tunesmith.plan.money import usd
 from tunesmith.recipe.dump import dump_recipe
@@ -141,12 +141,14 @@ def _job(
     }
     if recipe.budget.max_hours is not None:
         spec["activeDeadlineSeconds"] = math.ceil(recipe.budget.max_hours * 3600) + 3600
-    cluster = {
+    cluster: dict[str, Any] = {
         "rayVersion": RAY_VERSION,
         "authOptions": {"mode": "token"},
         "headGroupSpec": head,
         "workerGroupSpecs": groups,
     }
+    if layout.num_pods > layout.min_pods:
+        cluster |= {"enableInTreeAutoscaling": True, "autoscalerOptions": autoscaler()}
     return {**spec, "rayClusterSpec": cluster, "submitterPodTemplate": submitter(wishes, name)}
 
 
