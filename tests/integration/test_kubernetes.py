@@ -89,6 +89,19 @@ def test_every_pod_of_an_overlay_is_confined_and_bounded(binary: Path, folder: P
         assert cluster["authOptions"] == {"mode": "token"}
 
 
+def test_pods_that_end_give_notice_and_have_the_time(binary: Path) -> None:
+    """KubeRay's own last words would be `ray stop`, which ends everything at once."""
+    documents = [one for folder in OVERLAYS for one in built(binary, folder)]
+    documents += [one for file in JOBS for one in yaml.safe_load_all(file.read_text())]
+    workers = [group["template"]["spec"] for kind, group in groups(documents) if kind == "worker"]
+    assert len(workers) >= 10
+    for pod in workers:
+        said = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
+        (notice, wait) = re.findall(r"(?:--deadline-remaining-seconds|sleep) (\d+)", said)
+        assert said.startswith("ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION ")
+        assert int(notice) == int(wait) < pod["terminationGracePeriodSeconds"]
+
+
 def test_selectors_choose_what_is_there(binary: Path) -> None:
     """Disruption budgets, network policies and monitors name labels and ports: a typo would choose nothing."""
     documents = built(binary, ROOT / "k8s" / "overlays" / "gpu") + built(binary, ROOT / "k8s" / "monitoring")
