@@ -61,9 +61,8 @@ def setting_of(
 
 
 def at_its_peak(setting: Setting) -> MemoryEstimate:
-    """The terms of the moment with the largest sum where the worker computes; beside a GPU, what lies in memory is that
-    of the moment with the largest sum there, which may be another: what is offloaded is not there while the base loads.
-    """
+    """The terms of the moment with the largest sum where the worker computes, and elsewhere of the moment with the
+    largest sum there: what is offloaded is not in memory yet while the base loads, which may be the GPU's peak."""
     start = framework(setting)
     lasting = [*start, *held(setting), *_offload_buffers(setting)]
     added = {name: _with_slack(setting, terms) for name, terms in moments(setting).items()}
@@ -75,13 +74,18 @@ def at_its_peak(setting: Setting) -> MemoryEstimate:
     found = {name: [*lasting, *terms] for name, terms in added.items()}
     place = setting.away if setting.recipe.resources.offload == "all" else setting.here
     found["loading"] = [*start, Term("the base while it is read", loading(setting), "as it is stored", place)]
-    name, beside = (
-        max(found, key=lambda one: sum(term.bytes for term in found[one] if (term.where == setting.here) is here))
-        for here in (True, False)
-    )
-    terms = [term for term in found[name] if term.where == setting.here]
-    terms += [term for term in found[beside] if term.where != setting.here]
+    name = _fullest(found, setting.here)
+    peaks = {place: _fullest(found, place, name) for place in ("device", "host", "disk")}
+    terms = [term for term in found[name] if peaks[term.where] == name]
+    for where, moment in peaks.items():
+        terms += [term for term in found[moment] if term.where == where and moment != name]
     return MemoryEstimate(tuple(term for term in terms if term.bytes), name)
+
+
+def _fullest(found: dict[str, list[Term]], place: str, rather: str | None = None) -> str:
+    """The moment with the largest sum in a place; `rather` this one of those that are equal."""
+    sums = {name: sum(term.bytes for term in terms if term.where == place) for name, terms in found.items()}
+    return max(sums, key=lambda name: (sums[name], name == rather))
 
 
 def _with_slack(setting: Setting, terms: list[Term]) -> list[Term]:

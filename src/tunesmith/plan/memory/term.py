@@ -24,7 +24,7 @@ class MemoryEstimate:
     """All that one worker holds at the moment at which it needs most.
 
     `moment` says which: `loading`, `loss`, `backward`, `step` or `saving`. What is only there at other moments is left
-    out, so sums are of what is there at once.
+    out, so sums are of what is there at once; of memory beside a GPU, when there is most in that memory.
     """
 
     terms: tuple[Term, ...]

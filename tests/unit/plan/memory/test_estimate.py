@@ -47,6 +47,15 @@ def test_offloading_moves_terms_to_memory_and_to_disk() -> None:
     assert disk.disk_bytes > away.disk_bytes == here.disk_bytes == 0
 
 
+def test_what_is_offloaded_counts_where_the_gpu_is_fullest_before_it_is_there() -> None:
+    short = {"gradient_checkpointing": True, "sequence_length": 256, "micro_batch_tokens": 256}
+    resources = {"strategy": "zero3", "offload": "optimizer"}
+    said = estimate(4, method={"type": "full"}, train=short, resources=resources)
+    assert said.moment == "loading" and "the base while it is read" in {term.what for term in said.terms}
+    # Gradients, float32 copies and AdamW's two means: 2 + 4 + 8 bytes a parameter among four.
+    assert said.host_bytes > 14 * EIGHT_B.parameters / 4
+
+
 def test_a_worker_without_gpu_holds_everything_in_memory() -> None:
     said = estimate(on_gpu=False)
     assert said.device_bytes == 0
