@@ -148,6 +148,8 @@ def _on_cpus(recipe: Recipe, judge: Judge, machine: Machine | None, verb: str, c
     resources = recipe.resources
     cpus = resources.cpus_per_worker or 2
     any_machine = replace(catalog.here, accelerator=None, num_accelerators=0)
+    if recipe.base.dtype == "auto":  # nobody knows the nodes' processors: the larger type
+        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": "float32"})})
     memory = judge.memory(recipe, settings_of(recipe), any_machine, resources.most)
     size = math.ceil((memory.host_bytes * SPARE + RAY_BYTES) / GIB) * GIB
     pod = Pod(0, cpus + 1, size)
