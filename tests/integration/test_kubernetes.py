@@ -159,6 +159,14 @@ def test_spot_workers_are_marked_for_ray_as_for_kubernetes(binary: Path) -> None
     assert "drain-node" in json.dumps(group["template"]["spec"]["containers"][0]["lifecycle"])
 
 
+def test_large_clusters_wait_in_a_queue(binary: Path) -> None:
+    (cluster,) = named(built(binary, ROOT / "k8s" / "overlays" / "multi-node-70b"), "RayCluster")
+    assert cluster["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "tunesmith"
+    # Without this Kueue refuses a cluster that grows by itself.
+    assert cluster["spec"]["enableInTreeAutoscaling"]
+    assert cluster["metadata"]["annotations"]["kueue.x-k8s.io/elastic-job"] == "true"
+
+
 def test_the_dashboard_asks_for_metrics_that_exist() -> None:
     """Ours are those the gateway writes; Ray's and vLLM's names must stand in the sources that are installed."""
     from tunesmith.serve.forward import Outcome

@@ -134,6 +134,9 @@ def test_workers_that_come_and_go_have_pods_that_do(render: Render) -> None:
     assert "automountServiceAccountToken" not in spec(head)
     _, _, job = render(*elastic[:2])  # with the head's own worker
     assert pods(job)[1][0]["replicas"] == 1 and pods(job)[1][0]["maxReplicas"] == 5
+    assert "annotations" not in job["metadata"]
+    _, _, job = render(*elastic, "--queue", "gpus")
+    assert job["metadata"]["annotations"] == {"kueue.x-k8s.io/elastic-job": "true"}
     _, _, job = render()
     assert "enableInTreeAutoscaling" not in job["spec"]["rayClusterSpec"]
 

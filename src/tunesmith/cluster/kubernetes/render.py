@@ -82,6 +82,8 @@ def render(
         "metadata": {"name": name, "labels": labels},
         "spec": {"schedule": checked_schedule(schedule), "jobTemplate": spec} if schedule else spec,
     }
+    if queue and layout.num_pods > layout.min_pods:
+        job["metadata"]["annotations"] = {"kueue.x-k8s.io/elastic-job": "true"}  # Kueue refuses an autoscaler without
     documents = (config_map(name, {"tunesmith-run": name}, packed), _kept_up(name), job)
     if namespace:
         for one in documents:
