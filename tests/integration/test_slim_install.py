@@ -7,6 +7,7 @@ source, put it there and run it from an empty folder, so that nothing is found b
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 import subprocess
@@ -129,6 +130,15 @@ def test_keys_and_experiments(slim: Run) -> None:
 def test_serving_without_vllm_says_how_to_get_it(slim: Run) -> None:
     answer = slim("tunesmith", "serve", "summaries", exit_code=2)
     assert "serving needs ray, vllm" in answer.stderr and "tunesmith[train,serve]" in answer.stderr
+
+
+def test_a_cluster_is_priced_and_what_starting_it_needs_is_said(slim: Run, tmp_path: Path) -> None:
+    text = re.sub("<[A-Z_]+>", "filled-in", (ROOT / "cluster" / "aws.yaml").read_text())
+    (tmp_path / "aws.yaml").write_text(text)
+    up = slim("tunesmith", "cluster", "up", "aws.yaml", exit_code=2).stderr
+    assert "4 x aws:g5.2xlarge spot: $0.54 an hour, $2.16 at most" in up
+    assert "ray is not installed" in up and "tunesmith[train]" in up
+    assert "asking AWS needs boto3" in slim("tunesmith", "cluster", "status", "aws.yaml", exit_code=2).stderr
 
 
 def test_doctor_says_what_is_missing(slim: Run) -> None:

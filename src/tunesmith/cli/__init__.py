@@ -20,6 +20,7 @@ VERBS = {
     "submit": "Run a recipe on a cluster; the version comes back here.",
     "jobs": "List, follow, stop and fetch what was submitted.",
     "registry": "List versions and move aliases.",
+    "cluster": "Rent a Ray cluster, see what it costs, end it and know that nothing is left.",
     "serve": "Put versions behind an endpoint that any OpenAI client can use.",
     "experiment": "Variants in real traffic, and statistics that decide.",
     "k8s": "Write a recipe as what Kubernetes runs.",

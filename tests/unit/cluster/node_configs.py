@@ -36,11 +36,16 @@ def _enums(value: Any, shape: Any, place: str) -> Iterator[str]:
 
 def gcp(config: dict[str, Any]) -> list[str]:
     """Mistakes in what instances.insert would get, by the discovery document of Compute Engine."""
+    return gcp_schema_mistakes(config, "Instance")
+
+
+def gcp_schema_mistakes(value: Any, name: str) -> list[str]:
+    """Mistakes in a value that should be one of Compute Engine's schemas."""
     import googleapiclient
 
     folder = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
     schemas = json.loads((folder / "compute.v1.json").read_text(encoding="utf-8"))["schemas"]
-    return list(_by_schema(config, schemas["Instance"], schemas, "Instance"))
+    return list(_by_schema(value, schemas[name], schemas, name))
 
 
 def _by_schema(value: Any, schema: dict[str, Any], schemas: dict[str, Any], place: str) -> Iterator[str]:

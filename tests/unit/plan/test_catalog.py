@@ -13,7 +13,7 @@ import pytest
 from tunesmith.errors import TunesmithError
 from tunesmith.plan.catalog import load_catalog
 from tunesmith.plan.catalog.live import merge_offers
-from tunesmith.plan.catalog.table import accelerators, machines
+from tunesmith.plan.catalog.table import accelerators, cpu_machines, machines
 
 TODAY = date(2026, 11, 26)
 
@@ -22,7 +22,7 @@ def test_every_price_of_the_table_has_a_day_a_source_and_a_sense() -> None:
     keys = [machine.key for machine in machines()]
     assert len(keys) == len(set(keys)) > 70
     assert {key.partition(":")[0] for key in keys} == {"aws", "gcp", "azure", "lambda", "runpod"}
-    for machine in machines():
+    for machine in (*machines(), *cpu_machines()):
         assert machine.prices, machine.key
         for price in machine.prices:
             assert price.usd_per_hour > 0 and price.source

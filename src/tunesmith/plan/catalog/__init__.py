@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunesmith.errors import PlanError, did_you_mean
 from tunesmith.plan.catalog.here import PROVIDER, this_machine
-from tunesmith.plan.catalog.table import accelerators, machines
+from tunesmith.plan.catalog.table import accelerators, cpu_machines, machines
 from tunesmith.plan.hardware import Accelerator, Machine
 
 __all__ = ["Catalog", "load_catalog", "this_machine"]
@@ -15,10 +15,11 @@ __all__ = ["Catalog", "load_catalog", "this_machine"]
 
 @dataclass(frozen=True)
 class Catalog:
-    """Machines by key. `here` is the one this process runs on."""
+    """Machines by key. `here` is the one this process runs on; `without_gpus` are for heads, not for runs."""
 
     machines: tuple[Machine, ...]
     here: Machine
+    without_gpus: tuple[Machine, ...] = ()
 
     def machine(self, key: str) -> Machine:
         """The machine called `aws:g5.xlarge`, `owned:NAME` or `here`. Raises PlanError naming the nearest."""
@@ -28,6 +29,10 @@ class Catalog:
         if key not in table:
             raise PlanError(f"there is no machine '{key}'", where="resources.machine", fix=did_you_mean(key, table))
         return table[key]
+
+    def rented(self, key: str) -> Machine | None:
+        """Any machine of a cloud, those without GPUs too; None where it is not in the table."""
+        return next((machine for machine in (*self.machines, *self.without_gpus) if machine.key == key), None)
 
     def accelerator(self, name: str) -> Accelerator:
         """A GPU by its name in the table. Raises PlanError naming the nearest."""
@@ -51,7 +56,9 @@ def load_catalog(user_file: Path | None = None, live: bool = False) -> Catalog:
         known = [offered.pop(machine.key, machine) for machine in known] + list(offered.values())
     path = user_file or default_place()
     if user_file is None and not path.is_file():
-        return Catalog(tuple(known), this_machine())
+        return Catalog(tuple(known), this_machine(), cpu_machines())
     file = read_user_file(path)
     *owned, here = owned_machines(file, path)
-    return Catalog(tuple(with_own_prices([*owned, *known], file, path)), here)
+    priced = with_own_prices([*owned, *known, *cpu_machines()], file, path)
+    first = len(priced) - len(cpu_machines())
+    return Catalog(tuple(priced[:first]), here, tuple(priced[first:]))

@@ -39,27 +39,48 @@ def accelerators() -> dict[str, Accelerator]:
 
 @cache
 def machines() -> tuple[Machine, ...]:
-    """Everything that can be rented, each price with the day and the place it was read."""
-    sources = {row["key"]: (date.fromisoformat(row["date"]), row["source"]) for row in _rows("sources.csv")}
+    """Everything with GPUs that can be rented, each price with the day and the place it was read."""
     return tuple(
-        Machine(
-            provider=row["provider"],
-            name=row["name"],
-            region=row["region"],
-            accelerator=accelerators()[row["accelerator"]],
-            num_accelerators=int(row["num_accelerators"]),
-            cpus=int(row["cpus"]),
-            memory_bytes=int(row["memory_gib"]) * GIBIBYTE,
-            network=float(row["network_gbit"]) * 1e9 / 8,
-            prices=tuple(
-                Price(Decimal(row[column]), market, *sources[row[f"{column}_from"]])
-                for column, market in PRICE_COLUMNS.items()
-                if row[column]
-            ),
-            interruptions=float(row["interruptions"]) if row["interruptions"] else None,
+        _machine(
+            row,
+            accelerators()[row["accelerator"]],
+            int(row["num_accelerators"]),
+            float(row["interruptions"]) if row["interruptions"] else None,
         )
         for row in _rows("machines.csv")
     )
+
+
+@cache
+def cpu_machines() -> tuple[Machine, ...]:
+    """Machines without GPUs, for the heads and CPU workers of clusters; no run is planned on them."""
+    return tuple(_machine(row, None, 0, None) for row in _rows("cpu_machines.csv"))
+
+
+def _machine(
+    row: dict[str, str], accelerator: Accelerator | None, num_accelerators: int, interruptions: float | None
+) -> Machine:
+    return Machine(
+        provider=row["provider"],
+        name=row["name"],
+        region=row["region"],
+        accelerator=accelerator,
+        num_accelerators=num_accelerators,
+        cpus=int(row["cpus"]),
+        memory_bytes=int(row["memory_gib"]) * GIBIBYTE,
+        network=float(row["network_gbit"]) * 1e9 / 8,
+        prices=tuple(
+            Price(Decimal(row[column]), market, *_sources()[row[f"{column}_from"]])
+            for column, market in PRICE_COLUMNS.items()
+            if row[column]
+        ),
+        interruptions=interruptions,
+    )
+
+
+@cache
+def _sources() -> dict[str, tuple[date, str]]:
+    return {row["key"]: (date.fromisoformat(row["date"]), row["source"]) for row in _rows("sources.csv")}
 
 
 PRICE_COLUMNS: dict[str, Market] = {"on_demand": "on-demand", "spot": "spot"}
