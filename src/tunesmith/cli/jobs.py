@@ -131,9 +131,10 @@ def _target(to: str | None, address: str | None, storage: str | None) -> Target:
 
 def _open(to: str | None, address: str | None, storage: str | None) -> tuple[Target, RayPlace]:
     from tunesmith.cluster.ray_place import RayPlace
+    from tunesmith.cluster.tunnel import reached
 
     needs_httpx()
-    target = _target(to, address, storage)
+    target = click.get_current_context().with_resource(reached(_target(to, address, storage)))
     return target, RayPlace(target)
 
 

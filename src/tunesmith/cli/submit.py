@@ -48,12 +48,13 @@ def command(
     from tunesmith.cluster.ray_place import RayPlace
     from tunesmith.cluster.submit import prepare
     from tunesmith.cluster.targets import find_target
+    from tunesmith.cluster.tunnel import reached
     from tunesmith.recipe.load import load_recipe
 
     needs_httpx()
     console = Console(stderr=True)
     loaded = load_recipe(recipe, overrides)
-    target = find_target(to, address, storage)
+    target = click.get_current_context().with_resource(reached(find_target(to, address, storage)))
     place = RayPlace(target)
 
     def say(text: str) -> None:

@@ -41,6 +41,7 @@ class RayPlace:
         """Raises TargetError for a token, certificate or header that cannot be had."""
         import httpx
 
+        assert target.address is not None, "a tunnel is not open"
         self.target = target
         headers = {name: header_of(variable) for name, variable in target.headers_env.items()}
         if (token := token_of(target)) is not None:

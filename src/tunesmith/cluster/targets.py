@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from tunesmith.errors import TunesmithError, did_you_mean
 from tunesmith.recipe.address import Address
@@ -22,6 +22,9 @@ PLACE = "tunesmith/targets.yaml"
 TOKEN = "RAY_AUTH_TOKEN"
 """The environment variable that Ray's own tools read a token from."""
 
+Plain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]
+"""What Kubernetes takes as a name."""
+
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -29,11 +32,30 @@ class TargetError(TunesmithError):
     """A cluster cannot be reached, or will not take the job."""
 
 
-class Target(Section):
-    """A Ray cluster, by the address of its dashboard."""
+class KubernetesSection(Section):
+    """The service of a RayCluster's head, reached with `kubectl port-forward`."""
 
-    address: Address
-    """Such as `https://head.example:8265`; `http://127.0.0.1:8265` behind a tunnel."""
+    service: Plain
+    """Its name: that of the RayCluster, and `-head-svc`."""
+
+    namespace: Plain = "default"
+    """The namespace it is in."""
+
+    context: str | None = Field(None, pattern=r"^[^-\s][^\s]*$")
+    """The context of your kubeconfig; the current one if left out."""
+
+
+class Target(Section):
+    """A Ray cluster, by the address of its dashboard or by the way to it."""
+
+    address: Address | None = None
+    """Such as `https://head.example:8265`; `http://127.0.0.1:8265` behind a tunnel of your own."""
+
+    launcher: str | None = None
+    """In its place, a cluster-launcher file (`cluster/aws.yaml`): `ray dashboard` opens the tunnel."""
+
+    kubernetes: KubernetesSection | None = None
+    """In its place, a RayCluster on Kubernetes: `kubectl port-forward` opens the tunnel."""
 
     storage: Address | None = None
     """Where checkpoints, versions and results go: `s3://bucket/prefix`, or a path that all nodes and you see."""
@@ -64,13 +86,25 @@ class Target(Section):
 
     @field_validator("address")
     @classmethod
-    def _http(cls, address: str) -> str:
+    def _http(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
                 f"{address!r} is no address of a dashboard", "write http://HOST:8265, or https:// behind a proxy"
             )
         return address.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Target:
+        ways = [name for name in ("address", "launcher", "kubernetes") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            said = (
+                "there is none of address, launcher and kubernetes" if not ways else f"there are {' and '.join(ways)}"
+            )
+            raise ValueError(said, "give one of them")
+        return self
 
 
 class TargetsFile(Section):

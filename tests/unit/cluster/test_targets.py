@@ -63,6 +63,10 @@ def test_one_target_needs_no_name(file: Path) -> None:
         ("targets: {a: {address: http://h:1, token_env: 'x y'}}", "targets.yaml:1", "token_env"),
         ("targets: {a: {address: http://h:1, token: abc}}", "targets.yaml:1", "unknown key"),
         ("[1]", "targets.yaml:1", "mapping"),
+        ("targets: {a: {storage: s3://b}}", "targets.yaml:1", "none of address, launcher and kubernetes"),
+        ("targets: {a: {address: http://h:1, launcher: x}}", "targets.yaml:1", "there are address and launcher"),
+        ("targets: {a: {kubernetes: {service: --x}}}", "targets.yaml:1", "service"),
+        ("targets: {a: {kubernetes: {service: x, context: -x}}}", "targets.yaml:1", "context"),
     ],
 )
 def test_every_mistake_is_named_with_its_line(file: Path, text: str, where: str, message: str) -> None:
