@@ -16,8 +16,8 @@ ADDRESS = "http://169.254.169.254"
 HEADERS = {"Metadata": "true"}
 EVENTS = "/metadata/scheduledevents?api-version=2020-07-01"
 NAME = "/metadata/instance/compute/name?api-version=2021-02-01&format=text"
-SECONDS = 120.0
-"""The first question turns the service on, which may take two minutes."""
+FIRST_SECONDS, SECONDS = 120.0, 4.0
+"""The first question turns the service on, which may take two minutes; a later one that hangs may not hide a notice."""
 
 ENDS = {
     "Preempt": "Azure evicts this spot machine",
@@ -37,12 +37,14 @@ class Azure:
     def __init__(self, address: str | None = None) -> None:
         self.address = address or ADDRESS
         self._name: str | None = None
+        self._patience = FIRST_SECONDS
 
     def look(self, now: float) -> Notice | None:
         """The first event that ends this machine. Raises Unreachable."""
         if self._name is None:
             self._name = ask(self.address + NAME, HEADERS, SECONDS, absent=())
-        text = ask(self.address + EVENTS, HEADERS, SECONDS, absent=())
+        text = ask(self.address + EVENTS, HEADERS, self._patience, absent=())
+        self._patience = SECONDS
         try:
             events: list[dict[str, Any]] = json.loads(text or "")["Events"]
             mine = [event for event in events if event["EventType"] in ENDS and self._name in event["Resources"]]

@@ -13,7 +13,7 @@ EVERY = 5.0
 """Seconds between looks, as AWS advises. The shortest notice of any cloud is thirty."""
 
 SLOWEST = 60.0
-"""Seconds between looks at a service that does not answer, at most."""
+"""Seconds between looks at a service that has never answered, at most: the machine may be on no such cloud."""
 
 SOON = 1.0
 """Seconds until a drain that did not work is tried again: there is little time."""
@@ -29,21 +29,25 @@ def watch(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Notice:
-    """Watch until the node is drained; returns the notice. Without an answer it looks on, more rarely.
+    """Watch until the node is drained; returns the notice.
+
+    It looks more rarely at a service that has never answered. At one that has, it goes on as before: a minute
+    of pause is longer than the shortest notice.
 
     `early`: a mere recommendation drains, too; else it is written into the log, once.
     """
     pause = every
+    slowest = SLOWEST
     told: str | None = None
     while True:
         try:
             notice = service.look(clock())
         except Unreachable as error:
-            pause = min(SLOWEST, pause * 2)
+            pause = min(slowest, pause * 2)
             told = _tell(logging.WARNING, f"nothing is known: {error}", told)
             sleep(pause)
             continue
-        pause = every
+        pause = slowest = every
         if notice is None:
             told = _tell(logging.INFO, "the metadata service answers; nothing is announced", told)
         elif not notice.certain and not early:

@@ -130,3 +130,16 @@ def test_aws_asks_for_a_token_once_and_again_when_it_is_no_longer_good() -> None
         assert service.look(NOW + 15) is None
         assert service.look(NOW + 15 + aws.TOKEN_SECONDS / 2) is None
         assert double.asked.count("PUT /latest/api/token") == 3
+
+
+def test_azure_may_take_long_over_the_first_answer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first question for events turns them on."""
+    with serving("azure") as double:
+        double.answers = events(("Preempt", "worker-1", "Fri, 27 Nov 2026 08:00:30 GMT"))
+        monkeypatch.setattr(azure, "SECONDS", 0.2)
+        service = azure.Azure(double.url)
+        service._name = "worker-1"
+        double.slow = 0.6
+        assert service.look(NOW) is not None
+        with pytest.raises(Unreachable, match="does not answer"):
+            service.look(NOW)
