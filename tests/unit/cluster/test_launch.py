@@ -60,6 +60,18 @@ def launcher(folder: Path, text: str) -> Path:
         ("cluster_name: t\nprovider: {type: gcp}\n", ":2", "there is no provider.project_id", "my-project-1234"),
         (HEAD, ":1", "there are no available_node_types", "copy them"),
         (HEAD.replace("type: head", "type: haed") + TYPES, ":3", "head_node_type is 'haed'", "did you mean 'head'?"),
+        (
+            HEAD.replace("type: head", "type: [head]") + TYPES,
+            ":3",
+            "head_node_type is ['head']",
+            "did you mean 'head'?",
+        ),
+        (
+            HEAD + TYPES.replace("m6i.xlarge", "m6i.xlarge, InstanceMarketOptions: {MarketType: spot}"),
+            ":5",
+            "the head is on the spot market: when it is taken away, the cluster and its jobs are gone",
+            "leave the settings for spot out",
+        ),
         (HEAD + TYPES.replace("node_config", "node_confg"), ":5", "head has no node_config", "which machine"),
         (HEAD + TYPES.replace("InstanceType", "Type"), ":5", "head names no type of machine", "write InstanceType"),
         (HEAD + "max_workers: many\n" + TYPES, ":4", "max_workers is 'many'", "a number from 0 on"),

@@ -32,7 +32,7 @@ def groups(file: LauncherFile) -> list[Group]:
         where = file.place("available_node_types")
         raise ClusterError("there are no available_node_types", where=where, fix="copy them from the folder cluster/")
     head = file.values.get("head_node_type")
-    if head not in types:
+    if not isinstance(head, str) or head not in types:
         where = file.place("head_node_type")
         raise ClusterError(f"head_node_type is {head!r}", where=where, fix=did_you_mean(str(head), types))
     total = _number(file, file.values, "max_workers", 2)  # what Ray takes, too
@@ -51,6 +51,12 @@ def _group(file: LauncherFile, name: str, total: int, head: bool) -> Group:
     if machine is None:
         where, key = file.place(*place, "node_config"), KEYS[file.provider]
         raise ClusterError(f"{name} names no type of machine", where=where, fix=f"write {key} into its node_config")
+    if head and market == "spot":
+        raise ClusterError(
+            "the head is on the spot market: when it is taken away, the cluster and its jobs are gone",
+            where=file.place(*place),
+            fix="leave the settings for spot out of its group",
+        )
     return Group(name, f"{file.provider}:{machine}", market, least, most, head)
 
 
