@@ -29,7 +29,8 @@ DASHBOARD = 8265
 def reached(target: Target) -> Iterator[Target]:
     """The target with an address that can be spoken to, for the time of the block.
 
-    A tunnel that breaks is opened again. Raises TargetError when the program for it is missing, or there is no tunnel within a minute.
+    A tunnel that breaks is opened again. Raises TargetError when the program for it is missing, or there is no tunnel
+    within a minute.
     """
     port = _free_port()
     command = command_of(target, port)
