@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tunesmith.cluster.lease import held, read_lease
 from tunesmith.cluster.pack import RECIPE
@@ -31,6 +33,10 @@ HOME = "TUNESMITH_JOBS"
 TRIES, PAUSE_SECONDS = 3, 5.0
 """How often in a row a run is started that gets no further, and the first pause between."""
 
+PAUSES = (5.0, 20.0, 60.0)
+"""Before the storage is asked again."""
+
+T = TypeVar("T")
 DONE, GATE_FAILED, MISTAKE = 0, 1, 2
 
 
@@ -99,20 +105,31 @@ def _run(id: str, storage: Storage, options: list[str]) -> int:
     while True:
         code, printed, said = _once(command)
         if code in (DONE, GATE_FAILED) and printed is not None:
-            _keep(storage, id, code, printed, home)
+            _tried(partial(_keep, storage, id, code, printed, home))
             return code
-        reached = _progress(storage, id, home)
+        reached = _tried(partial(_progress, storage, id, home))
         tries = 1 if reached != before else tries + 1
         if code in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT) or STOPPING:
             return 128 + signal.SIGTERM
         if tries >= TRIES or (code == MISTAKE and reached == before):
-            storage.write(f"{JOBS}/{id}/{RESULT}", Result(id, code, problem=said).to_bytes())
+            _tried(partial(storage.write, f"{JOBS}/{id}/{RESULT}", Result(id, code, problem=said).to_bytes()))
             return code if code > 0 else 128 - code
         before, pause = reached, PAUSE_SECONDS * 2 ** (tries - 1)
         print(f"the run ended with {code}; it goes on from its last checkpoint in {pause:g} s", file=sys.stderr)
         time.sleep(pause)
         if STOPPING:
             return 128 + signal.SIGTERM
+
+
+def _tried(call: Callable[[], T]) -> T:
+    """A storage that is away for a moment does not end a job."""
+    for pause in PAUSES:
+        try:
+            return call()
+        except TargetError as error:
+            print(f"warning: {error}; trying again in {pause:g} s", file=sys.stderr)
+            time.sleep(pause)
+    return call()
 
 
 STOPPING: list[bool] = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -43,18 +45,34 @@ def read_lease(storage: Storage, id: str) -> Lease | None:
         raise TargetError(f"{JOBS}/{id}/{NAME} is damaged ({error})", where=storage.shown, fix="remove it") from None
 
 
+def _end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @contextmanager
-def held(storage: Storage, id: str, holder: str) -> Iterator[None]:
-    """Hold a job for the time of the block; a cluster that ends in order gives it back. Raises TargetError at once
-    where the storage cannot be written; later, writing is tried again."""
+def held(storage: Storage, id: str, holder: str, lost: Callable[[], None] = _end) -> Iterator[None]:
+    """Hold a job for the time of the block; a cluster that ends in order gives it back.
+
+    Where another has taken it over, because this one could not say for long that it is at it, `lost` is called once:
+    by default the process is asked to end. Raises TargetError at once where the storage cannot be written; later,
+    writing is tried again.
+    """
     name, over = f"{JOBS}/{id}/{NAME}", threading.Event()
 
     def note() -> None:
         storage.write(name, json.dumps({"holder": holder, "time": time.time()}).encode())
 
+    def is_mine() -> bool:
+        now = read_lease(storage, id)
+        return now is None or now.holder == holder or not now.is_fresh(time.time())
+
     def keep() -> None:
         while not over.wait(SECONDS):
             try:
+                if not is_mine():
+                    print(f"error: another cluster has taken {id} over; this one ends", file=sys.stderr)
+                    lost()
+                    return
                 note()
             except TunesmithError as error:
                 print(f"warning: {error}", file=sys.stderr)
@@ -68,6 +86,7 @@ def held(storage: Storage, id: str, holder: str) -> Iterator[None]:
         over.set()
         thread.join()
         try:
-            storage.remove(name)
+            if is_mine():
+                storage.remove(name)
         except TunesmithError as error:
             print(f"warning: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -43,6 +44,10 @@ def pack(loaded: LoadedRecipe) -> Package:
     """Pack a recipe. Raises TargetError for what cannot travel: a base model on this disk, data above the limit."""
     taken: dict[str, Path] = {}
     recipe = _moved(loaded, taken)
+    for path in taken.values():
+        if not (path.is_file() and os.access(path, os.R_OK)):
+            fix = "correct the path in the recipe, or the file's permissions"
+            raise TargetError("there is no such file, or it cannot be read", where=str(path), fix=fix)
     total = sum(path.stat().st_size for path in taken.values())
     if total > LIMIT_MIB << 20:
         largest = max(taken.values(), key=lambda path: path.stat().st_size)
@@ -133,7 +138,7 @@ def _take(path: Path, kind: str, taken: dict[str, Path]) -> str:
         # Of another kind it is taken again: a pattern finds the files of a source by their kind.
         if known == whole and name.startswith(f"{FILES}/{kind}-"):
             return f"./{name}"
-    endings = "".join(one for one in whole.suffixes[-2:] if ENDING.fullmatch(one))
+    endings = "".join(one for one in path.suffixes[-2:] if ENDING.fullmatch(one))
     name = f"{FILES}/{kind}-{len(taken):04d}{endings}"
     taken[name] = whole
     return f"./{name}"

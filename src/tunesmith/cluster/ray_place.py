@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +58,8 @@ class RayPlace:
 
     def look(self) -> Cluster:
         """Its nodes. Refuses a cluster of another version of Ray."""
-        theirs = str(self._ask("GET", "/api/version").json()["ray_version"])
+        with self._understood():
+            theirs = str(self._ask("GET", "/api/version").json()["ray_version"])
         wanted = pinned_ray()
         if wanted is not None and theirs != wanted:
             raise TargetError(
@@ -64,10 +67,11 @@ class RayPlace:
                 where=self.target.address,
                 fix=f"give the cluster an image with ray=={wanted}, or use the Tunesmith that goes with {theirs}",
             )
-        nodes = self._ask("GET", "/api/v0/nodes", params={"detail": "1", "limit": "10000"}).json()
-        alive = [one for one in nodes["data"]["result"]["result"] if one["state"] == "ALIVE"]
-        found = tuple(Node(one["resources_total"], one.get("labels") or {}) for one in alive)
-        return Cluster(found, self._grows())
+        with self._understood():
+            nodes = self._ask("GET", "/api/v0/nodes", params={"detail": "1", "limit": "10000"}).json()
+            alive = [one for one in nodes["data"]["result"]["result"] if one["state"] == "ALIVE"]
+            found = tuple(Node(dict(one["resources_total"]), dict(one.get("labels") or {})) for one in alive)
+            return Cluster(found, self._grows())
 
     def send(self, job: Job, attempt: int) -> None:
         """Upload the package where it is not there yet, and start the job on the head."""
@@ -84,14 +88,16 @@ class RayPlace:
 
     def jobs(self) -> list[JobStatus]:
         """Those of ours."""
-        listed = self._ask("GET", "/api/jobs/").json()
-        found = [_status(one) for one in listed if MARK in (one.get("metadata") or {})]
+        with self._understood():
+            listed = self._ask("GET", "/api/jobs/").json()
+            found = [_status(one) for one in listed if MARK in (one.get("metadata") or {})]
         return sorted(found, key=lambda one: (one.started or 0.0, one.attempt))
 
     def logs(self, id: str, attempt: int) -> str:
         """The driver's log. Empty until there is one."""
         answer = self._ask("GET", f"/api/jobs/{submission(id, attempt)}/logs", fine=(404, 500))
-        return str(answer.json()["logs"]) if answer.status_code == 200 else ""
+        with self._understood():
+            return str(answer.json()["logs"]) if answer.status_code == 200 else ""
 
     def stop(self, id: str, attempt: int) -> None:
         """SIGTERM to the job, which asks the run for a checkpoint."""
@@ -117,6 +123,17 @@ class RayPlace:
         kinds = (report.get("autoscalerReport") or {}).get("activeNodes") or {}
         return any(not OF_NO_KIND.fullmatch(kind) for kind in kinds)
 
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise TargetError(
+                "what answers there is no dashboard of Ray",
+                where=self.target.address,
+                fix="is the address right, and does a login page stand in front of it?",
+            ) from None
+
     def _ask(self, method: str, path: str, fine: tuple[int, ...] = (), **options: Any) -> httpx.Response:
         import httpx
 
@@ -133,7 +150,7 @@ class RayPlace:
         if answer.status_code in (401, 403):
             fix = "set token_file or RAY_AUTH_TOKEN to the cluster's token (`ray get-auth-token` on its head shows it)"
             raise TargetError("the cluster refuses the token, or there is none", where=where, fix=fix)
-        if answer.status_code >= 400 and answer.status_code not in fine:
+        if answer.status_code >= 300 and answer.status_code not in fine:
             kind = Unreachable if answer.status_code in (502, 503, 504) else TargetError
             raise kind(f"{path} was answered with {answer.status_code}: {_last_line(answer.text)}", where=where)
         return answer

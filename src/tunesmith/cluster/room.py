@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunesmith.cluster.place import Cluster, Node
@@ -23,7 +23,7 @@ class Share:
 
 
 def share_of(resources: ResourcesSection, cluster: Cluster) -> Share:
-    """What the recipe says, or else a GPU where nodes have some, and the largest node's cores shared out evenly.
+    """What the recipe says, or else a GPU where nodes have some, and as many cores as the fewest workers can have.
 
     Raises TargetError where GPUs may still come, and the recipe leaves open whether they are meant.
     """
@@ -40,9 +40,10 @@ def share_of(resources: ResourcesSection, cluster: Cluster) -> Share:
             )
     cpus = resources.cpus_per_worker
     if cpus is None:
-        has = sorted(node.resources.get("CPU", 0.0) for node in cluster.nodes if node.resources.get("CPU", 0.0) >= 1)
-        on_a_node = -(-resources.fewest // len(has)) if has else 1
-        cpus = 1 if gpus or not has else max(1, int(has[-1]) // on_a_node)
+        has = [int(node.resources.get("CPU", 0.0)) for node in cluster.nodes if _suits(node, resources.labels or {})]
+        most = 1 if gpus else max(has, default=1)
+        fitting = (n for n in range(most, 0, -1) if sum(cores // n for cores in has) >= resources.fewest)
+        cpus = next(fitting, 1)
     return Share(cpus, gpus)
 
 
@@ -55,7 +56,7 @@ def check_room(resources: ResourcesSection, share: Share, cluster: Cluster) -> s
     if resources.accelerator is not None:
         wanted[f"accelerator_type:{resources.accelerator}"] = 0.001
     labels = resources.labels or {}
-    suited = [node for node in cluster.nodes if all(node.labels.get(key) == value for key, value in labels.items())]
+    suited = [node for node in cluster.nodes if _suits(node, labels)]
     room = sum(_fits(wanted, node) for node in suited)
     if room >= resources.fewest:
         return None
@@ -72,6 +73,16 @@ def check_room(resources: ResourcesSection, share: Share, cluster: Cluster) -> s
         where="resources",
         fix="change `resources` in the recipe (or by --set), add nodes, or say `grows: true` of its target",
     )
+
+
+def _suits(node: Node, labels: Mapping[str, str]) -> bool:
+    """Whether a node has labels, written as Ray's selectors: `spot`, `!spot`, `in(a, b)`, `!in(a, b)`."""
+    for key, selector in labels.items():
+        wanted = selector.removeprefix("!")
+        names = wanted[3:-1].replace(" ", "").split(",") if wanted.startswith("in(") else [wanted]
+        if (node.labels.get(key) in names) == selector.startswith("!"):
+            return False
+    return True
 
 
 def _fits(wanted: dict[str, float], node: Node) -> int:

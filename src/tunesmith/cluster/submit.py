@@ -13,7 +13,7 @@ from tunesmith.cluster.lease import read_lease
 from tunesmith.cluster.pack import Package, pack
 from tunesmith.cluster.place import Cluster, Job, JobStatus, Place
 from tunesmith.cluster.room import Share, check_room, share_of
-from tunesmith.cluster.storage import Storage
+from tunesmith.cluster.storage import JOBS, Storage
 from tunesmith.cluster.targets import Target, TargetError
 from tunesmith.recipe.load import LoadedRecipe
 
@@ -65,7 +65,7 @@ def prepare(
     id = _id(loaded.recipe.name, package, storage, 0)
     if again:
         turn = 0
-        while read_result(storage, id) is not None or any(one.id == id for one in known):
+        while storage.names(f"{JOBS}/{id}") or any(one.id == id for one in known):
             turn += 1
             id = _id(loaded.recipe.name, package, storage, turn)
     options = [part for one in share.overrides() for part in ("--set", one)]

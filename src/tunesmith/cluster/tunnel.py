@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -77,14 +79,19 @@ def _hold(command: list[str], said: IO[bytes], over: threading.Event) -> None:
     pause = PAUSE_SECONDS
     while not over.is_set():
         began = time.monotonic()
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as process:
+        # With what it has started, as Ray's launcher an ssh.
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+        ) as process:
             while process.poll() is None and not over.wait(0.2):
                 pass
-            if process.poll() is None:
-                process.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(5)
-                process.kill()
+            # Its group lives on while one of what it has started does, though it has ended itself.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         pause = PAUSE_SECONDS if time.monotonic() - began > MOST_SECONDS else min(2 * pause, MOST_SECONDS)
         over.wait(pause)
 

@@ -127,6 +127,7 @@ def _make(
 def _round(folder: Path, section: ModelSection, config: Any, dtype: torch.dtype, target: Path) -> None:
     import torch
 
+    from tunesmith.models.files import DESCRIPTION, model_files
     from tunesmith.models.outline import UnsuitedError, outline
     from tunesmith.models.stored import INDEX
 
@@ -139,9 +140,9 @@ def _round(folder: Path, section: ModelSection, config: Any, dtype: torch.dtype,
         model = _quantise(folder, section, config, dtype, device)
         _check_widths(model, device)
         unpacked(model).save_pretrained(target)
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix != ".safetensors" and path.name != INDEX:
-            shutil.copyfile(path, target / path.name)
+    for name in model_files((path.name for path in folder.iterdir() if path.is_file()), DESCRIPTION):
+        if name != INDEX:
+            shutil.copyfile(folder / name, target / name)
 
 
 def _write(model: Any, dtype: torch.dtype, device: torch.device, target: Path, unpack: bool = False) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunesmith.errors import EvaluationError, TunesmithError
 from tunesmith.evaluate.result import EvaluationReport, ReportContext
 from tunesmith.train.job import TrainJob
+from tunesmith.train.remote.terms import LinkLost
 
 if TYPE_CHECKING:
     from tunesmith.train.preflight import Placement
@@ -27,13 +33,15 @@ def is_elsewhere(placement: Placement) -> bool:
     return bool(choose_device().type == "cpu")
 
 
-def evaluate_elsewhere(job: TrainJob, placement: Placement, context: ReportContext) -> EvaluationReport:
+def evaluate_elsewhere(
+    job: TrainJob, placement: Placement, context: ReportContext, look: Callable[[], None] = lambda: None
+) -> EvaluationReport:
     """Compare base, best prompt and tuned model where there is room for one worker; nothing is written.
 
-    Waits for such a place. Raises TunesmithError as the evaluation here does.
+    `look` is called every second. Waits for such a place as long as training does. Raises TunesmithError as the
+    evaluation here does, EvaluationError when there is no place, or the node was lost too often.
     """
     import ray
-    from ray.exceptions import RayTaskError
 
     from tunesmith.train.ray_cluster import connected
     from tunesmith.train.remote.link import desk
@@ -45,13 +53,53 @@ def evaluate_elsewhere(job: TrainJob, placement: Placement, context: ReportConte
             options["accelerator_type"] = resources.accelerator
         if resources.labels:
             options["label_selector"] = resources.labels
-        try:
-            report: EvaluationReport = ray.get(
-                ray.remote(there).options(**options).remote(job.to_json(), told, context)
-            )
-        except RayTaskError as error:
-            raise error.cause from None
+        wait = resources.wait_minutes * 60
+        with _explained():
+            if not _done(ray, ray.remote(_nothing).options(**options).remote(), look, wait):
+                raise EvaluationError(
+                    f"no node had room for an evaluation within {resources.wait_minutes:g} minutes",
+                    where="resources",
+                    fix="add nodes, or raise resources.wait_minutes, and give the command again: training is kept",
+                )
+            task = ray.remote(there).options(**options).remote(job.to_json(), told, context)
+            _done(ray, task, look)
+            report: EvaluationReport = ray.get(task)
     return report
+
+
+def _nothing() -> None:
+    """Takes the place of one worker, to find out whether there is one."""
+
+
+def _done(ray: Any, task: Any, look: Callable[[], None], seconds: float = math.inf) -> bool:
+    """Wait for a task; returns False, and takes it back, when that took too long."""
+    began = time.monotonic()
+    while not ray.wait([task], timeout=1.0)[0]:
+        look()
+        if time.monotonic() - began > seconds:
+            ray.cancel(task)
+            return False
+    return True
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    from ray.exceptions import RayError, RayTaskError
+
+    again = "give the command again: training is kept"
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, TunesmithError):
+            raise error.cause from None
+        if isinstance(error.cause, LinkLost | OSError):
+            raise EvaluationError(
+                f"the node could not evaluate: {error.cause}", where="resources", fix=again
+            ) from error
+        raise
+    except RayError as error:
+        what = f"the node that evaluates was lost ({type(error).__name__})"
+        raise EvaluationError(what, where="resources", fix=again) from error
 
 
 def there(values: dict[str, Any], told: dict[str, Any], context: ReportContext) -> EvaluationReport:

@@ -48,8 +48,8 @@ def evaluate_run(planned: Planned, result: TrainResult, home: Home, console: Con
     context = _context(planned, result)
     if is_elsewhere(planned.placement):
         console.print("evaluating on a node with a GPU, where the driver has none", markup=False, soft_wrap=True)
-        with evaluation_meter(planned.job, planned.recipe, elsewhere=True), console.status("evaluating"):
-            report = evaluate_elsewhere(planned.job, planned.placement, context)
+        with evaluation_meter(planned.job, planned.recipe, elsewhere=True) as meter, console.status("evaluating"):
+            report = evaluate_elsewhere(planned.job, planned.placement, context, meter.look)
     else:
         with console.status("loading base and tuned model"):
             models = Models.load(planned.job, planned.recipe, home.models)

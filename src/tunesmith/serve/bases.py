@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from tunesmith.data.pin_date import pin_date, template_of
@@ -18,6 +19,7 @@ from tunesmith.serve.spec import OWN, EngineSpec
 from tunesmith.store.home import Home
 
 ENGINE = "base"
+log = logging.getLogger(__name__)
 
 
 def base_engines(
@@ -39,10 +41,18 @@ def base_engines(
         wanted = section.engine.max_rank or rank_for(ranks.get(rounding, []), fast is not None)
         rounded = None
         if rounding is not None:
+            from tunesmith.models.load import own_dtype
             from tunesmith.models.quantise import rounded_copy
 
-            own = model.model_copy(update={"dtype": section.engine.dtype})
-            rounded = str(rounded_copy(base.folder, own, methods[rounding], home.models))
+            dtype = own_dtype(base.folder) if section.engine.dtype == "auto" else section.engine.dtype
+            own = model.model_copy(update={"dtype": dtype})
+            try:
+                rounded = str(rounded_copy(base.folder, own, methods[rounding], home.models))
+            except ModelError as error:
+                if len(methods) == 1:
+                    raise
+                log.warning("versions trained beside %s are not served: %s", rounding, error.what)
+                continue
         found.append(
             EngineSpec(
                 name=rounding if found and rounding else ENGINE,

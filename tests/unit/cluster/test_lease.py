@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def test_a_note_is_there_while_the_job_runs_and_goes_with_it(tmp_path: Path, mon
             assert time.monotonic() < deadline, "it is not written anew"
             time.sleep(0.02)
     assert read_lease(storage, "tiny-1") is None
+
+
+def test_a_cluster_that_was_taken_over_ends_and_leaves_the_others_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS", 0.02)
+    storage, lost = Storage(str(tmp_path)), threading.Event()
+    with held(storage, "tiny-1", "head-a", lost.set):
+        other = {"holder": "head-b", "time": time.time()}
+        while not lost.wait(0.02):
+            storage.write(f"{JOBS}/tiny-1/{lease.NAME}", json.dumps(other).encode())
+    assert read_lease(storage, "tiny-1") == Lease(**other)  # type: ignore[arg-type]
 
 
 def test_an_old_note_is_that_of_a_lost_cluster() -> None:

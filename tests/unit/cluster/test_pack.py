@@ -110,6 +110,18 @@ def test_a_hostile_name_is_replaced(folder: Path) -> None:
     assert set(found.files) == {"recipe.yaml", "files/train0-0000.jsonl"}
 
 
+def test_a_link_keeps_the_ending_of_its_own_name(folder: Path) -> None:
+    (folder / "blob").write_text((folder / "rows.jsonl").read_text())
+    (folder / "linked.jsonl").symlink_to("blob")
+    assert set(packed(folder, "linked.jsonl").files) == {"recipe.yaml", "files/train0-0000.jsonl"}
+
+
+def test_a_template_that_is_not_there_is_told_of(folder: Path) -> None:
+    (folder / "r.yaml").write_text(RECIPE.replace("instruct}", "instruct, chat_template: gone.jinja}") % "rows.jsonl")
+    with pytest.raises(TargetError, match="there is no such file, or it cannot be read"):
+        pack(load_recipe(folder / "r.yaml"))
+
+
 def test_what_cannot_travel_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "base").mkdir()
     with pytest.raises(TargetError, match=r"the base model is a folder of this machine: \./base"):

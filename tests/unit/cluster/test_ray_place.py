@@ -119,6 +119,17 @@ def test_no_answer_is_something_that_may_pass(
         place(address, monkeypatch).jobs()
 
 
+@pytest.mark.parametrize("answer", [(200, "<html>sign in</html>"), (302, ""), (200, {"a": 1}), (200, [1])])
+def test_what_is_no_dashboard_is_told_of(
+    cluster: tuple[type[Double], str], monkeypatch: pytest.MonkeyPatch, answer: tuple[int, Any]
+) -> None:
+    double, address = cluster
+    double.answers |= {"/api/jobs/": answer, "/api/version": answer}
+    for asked in (place(address, monkeypatch).jobs, place(address, monkeypatch).look):
+        with pytest.raises(TargetError, match=r"no dashboard of Ray|was answered with 302"):
+            asked()
+
+
 def test_a_package_is_uploaded_once(cluster: tuple[type[Double], str], monkeypatch: pytest.MonkeyPatch) -> None:
     double, address = cluster
     double.answers["/api/jobs/"] = (200, {"submission_id": "x"})

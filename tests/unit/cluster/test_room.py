@@ -24,7 +24,9 @@ def resources(**values: Any) -> ResourcesSection:
     [
         ({}, (HEAD,), Share(4, 0)),
         ({"workers": 2}, (HEAD,), Share(2, 0)),
-        ({"workers": 2}, (HEAD, Node({"CPU": 8.0})), Share(8, 0)),
+        ({"workers": 2}, (HEAD, Node({"CPU": 8.0})), Share(4, 0)),
+        ({"workers": 2}, (Node({"CPU": 2.0}), Node({"CPU": 8.0})), Share(4, 0)),
+        ({"workers": 3}, (HEAD,), Share(1, 0)),
         ({"workers": 8}, (HEAD, GPUS), Share(1, 1)),
         ({"gpus_per_worker": 0}, (HEAD, GPUS), Share(16, 0)),
         ({"cpus_per_worker": 3}, (HEAD, GPUS), Share(3, 1)),
@@ -59,6 +61,15 @@ def test_room_is_counted_node_by_node() -> None:
         refusal({"labels": {"ray.io/market-type": "on-demand"}}, (GPUS,))
     )
     assert "the cluster has no nodes" in str(refusal({}, ()))
+
+
+@pytest.mark.parametrize(
+    ("selector", "fits"),
+    [("spot", True), ("!spot", False), ("on-demand", False), ("!on-demand", True), ("in(spot, on-demand)", True),
+     ("!in(spot,on-demand)", False)],
+)  # fmt: skip
+def test_labels_are_selectors(selector: str, fits: bool) -> None:
+    assert (refusal({"labels": {"ray.io/market-type": selector}, "cpus_per_worker": 1}, (GPUS,)) is None) == fits
 
 
 def test_of_an_elastic_run_the_fewest_must_fit() -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from tunesmith.cluster import tunnel
@@ -17,7 +18,8 @@ from tunesmith.cluster.tunnel import command_of, reached
 KUBERNETES = Target(kubernetes=KubernetesSection(service="shared-head-svc", namespace="ml", context="prod"))
 
 KUBECTL = f"""#!{sys.executable}
-import http.server, os, sys
+import http.server, os, subprocess, sys
+subprocess.Popen(["sleep", "987.25"])
 port, there = sys.argv[-1].split(":")
 assert there == "8265" and sys.argv[-2] == "service/shared-head-svc"
 class Page(http.server.BaseHTTPRequestHandler):
@@ -58,6 +60,7 @@ def test_a_tunnel_is_open_for_the_time_of_the_block_and_again_when_it_breaks(
                 time.sleep(0.05)
     with pytest.raises(OSError):
         get(here.address)
+    assert not [one for one in psutil.process_iter(["cmdline"]) if "987.25" in (one.info["cmdline"] or [])]
 
 
 def test_without_a_tunnel_there_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

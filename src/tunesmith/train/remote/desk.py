@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ ROWS = {
 
 
 class Desk:
-    """Every call may be made twice, as Ray does when the desk's process was lost: the second changes nothing.
+    """Every call may be made twice, as Ray does when the desk's process was lost: the second changes nothing. Calls
+    may come while another is at work, as one that reads a whole model.
 
     `run` is the run's folder, `dataset` that of its rows, `base` the base model's.
     """
@@ -40,14 +42,16 @@ class Desk:
         self.run = Path(run)
         self.folders = {DATASET: Path(dataset), EXAMPLES: Path(dataset), BASE: Path(base)}
         self._listings: dict[str, list[Described] | None] = {}
+        self._turn = threading.Lock()
 
     def greet(self, rank: int) -> dict[str, Any]:
         """A worker begins; the first removes what a killed one left unfinished. Answers as `exchange` does."""
-        if rank == 0:
-            for path in self.run.glob(f"{TEMPORARY}*"):
-                shutil.rmtree(path, ignore_errors=True)
-            self._end_line()
-        return self._answer({})
+        with self._turn:
+            if rank == 0:
+                for path in self.run.glob(f"{TEMPORARY}*"):
+                    shutil.rmtree(path, ignore_errors=True)
+                self._end_line()
+            return self._answer({})
 
     def exchange(
         self,
@@ -66,6 +70,17 @@ class Desk:
         its own to write.
         """
         check_pushed(rank, files)
+        with self._turn:
+            return self._exchange(rank, token, known, files, lines)
+
+    def _exchange(
+        self,
+        rank: int,
+        token: str,
+        known: Mapping[str, str | None],
+        files: Mapping[str, bytes | None],
+        lines: tuple[int, bytes] | None,
+    ) -> dict[str, Any]:
         if rank == 0 and not (self._owns(token, files.get(ATTEMPTS)) and (lines is None or self._append(*lines))):
             return {**self._answer(known), "lost": True}
         for name in pushed(rank):
@@ -83,7 +98,9 @@ class Desk:
             paths = [folder / plain(name) for name in sorted(chosen)]
             sizes = [path.stat().st_size for path in paths]
             too_large = what == BASE and sum(sizes) > LARGEST_BASE
-            described = [Described(p.name, size, sha256(p)) for p, size in zip(paths, sizes, strict=True)]
+            described = (
+                [] if too_large else [Described(p.name, s, sha256(p)) for p, s in zip(paths, sizes, strict=True)]
+            )
             self._listings[what] = None if too_large else described
         return self._listings[what]
 

@@ -18,7 +18,12 @@ from tunesmith.train.remote.mirror import Mirror
 from tunesmith.train.remote.terms import LinkLost
 
 TOKEN = "driver.token"
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS, LONG_SECONDS = 60.0, 3600.0
+LONG = ("listing", "accept")
+"""Calls that read a whole model."""
+
+CALLS = 8
+"""That the desk takes at the same time."""
 
 
 @contextmanager
@@ -37,7 +42,7 @@ def desk(ray: Any, job: TrainJob) -> Iterator[dict[str, Any]]:
         return
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": f"tunesmith-desk-{token}", "max_restarts": -1, "max_task_retries": -1}
-    actor = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here, **options)
+    actor = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here, max_concurrency=CALLS, **options)
     held = actor.remote(job.run_folder, job.dataset_folder, job.model_folder)
     try:
         yield {"token": token, "name": options["name"]}
@@ -56,12 +61,13 @@ class RayLink:
         self.actor = ray.get_actor(name)
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """The desk's answer; raises LinkLost when there is none within a minute."""
+        """The desk's answer; raises LinkLost when there is none within a minute, of what is long within an hour."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
         try:
-            return ray.get(getattr(self.actor, method).remote(*arguments), timeout=ANSWER_SECONDS)
+            limit = LONG_SECONDS if method in LONG else ANSWER_SECONDS
+            return ray.get(getattr(self.actor, method).remote(*arguments), timeout=limit)
         except RayTaskError as error:
             raise error.cause from None  # what the desk itself has raised
         except RayError as error:
