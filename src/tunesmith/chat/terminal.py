@@ -8,7 +8,7 @@ from typing import TextIO
 
 from tunesmith.chat.conversation import Conversation
 from tunesmith.errors import TunesmithError
-from tunesmith.evaluate.render.legible import visible
+from tunesmith.report.legible import visible
 
 HELP = (
     "/reset forgets the conversation, /base switches between base and tuned model, "

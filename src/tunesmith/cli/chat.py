@@ -75,7 +75,7 @@ def _talk(conversation: Any) -> None:
 
 
 def _answer_once(conversation: Any, prompt: str, as_json: bool) -> None:
-    from tunesmith.evaluate.render.legible import visible
+    from tunesmith.report.legible import visible
 
     if as_json:
         reply = conversation.ask(prompt, lambda piece: None)

@@ -72,6 +72,6 @@ def _append(text: Text, piece: ShownPiece, coloured: bool) -> None:
 
 
 def _legible(text: str) -> str:
-    from tunesmith.evaluate.render.legible import visible
+    from tunesmith.report.legible import visible
 
     return str(visible(text))

@@ -65,19 +65,27 @@ def logs(job: str, follow: bool, to: str | None, address: str | None, storage: s
       tunesmith jobs logs summaries-3f2a9c81d0e4 --follow --to lab
     """
     from tunesmith.cluster.follow import follow as go_on
+    from tunesmith.report.legible import printable
 
     _, place = _open(to, address, storage)
     status = _latest(place, job)
     if not follow:
-        click.echo(place.logs(status.id, status.attempt), nl=False)
+        click.echo(printable(place.logs(status.id, status.attempt)), nl=False)
         return
     try:
-        status = go_on(place, job, status.attempt, partial(click.echo, nl=False), partial(click.echo, err=True))
+        status = go_on(
+            place,
+            job,
+            status.attempt,
+            lambda text: click.echo(printable(text), nl=False),
+            partial(click.echo, err=True),
+        )
     except KeyboardInterrupt:
         click.echo("\nthe job goes on without you", err=True)
         raise SystemExit(130) from None
     click.echo(f"{job}: {status.state} {status.message if status.state != 'succeeded' else ''}".rstrip(), err=True)
-    raise SystemExit(0 if status.state == "succeeded" else status.exit_code or 1)
+    code = status.exit_code or 1
+    raise SystemExit(0 if status.state == "succeeded" else code if 0 < code < 256 else 1)
 
 
 @command.command()

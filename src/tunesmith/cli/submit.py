@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +80,13 @@ def _follow(place: Any, ready: Prepared, say: Any) -> None:
     from tunesmith.cluster.follow import follow
     from tunesmith.cluster.job import read_result
     from tunesmith.cluster.targets import TargetError
+    from tunesmith.report.legible import one_line, printable
 
     try:
-        show = partial(click.echo, err=True, nl=False)
-        status = follow(place, ready.job.id, ready.attempt, show, say, ready.job)
+        status = follow(
+            place, ready.job.id, ready.attempt, lambda text: click.echo(printable(text), err=True, nl=False), say,
+            ready.job,
+        )  # fmt: skip
     except KeyboardInterrupt:
         say(f"\nthe job goes on without you. `tunesmith jobs logs {ready.job.id} --follow` follows it again, "
             f"`tunesmith jobs stop {ready.job.id}` ends it")  # fmt: skip
@@ -92,7 +94,7 @@ def _follow(place: Any, ready: Prepared, say: Any) -> None:
     result = read_result(ready.storage, ready.job.id)
     if result is None or result.version is None:
         raise TargetError(
-            f"the job {status.state}: {(result and result.problem) or status.message}",
+            f"the job {status.state}: {one_line((result and result.problem) or status.message, 1000)}",
             where=ready.job.id,
             fix="mend what it says and give the same command again: what it has done is kept",
         )
@@ -115,7 +117,8 @@ def _fetch(ready: Prepared, console: Console, as_json: bool) -> None:
 
 def _tell(ready: Prepared, say: Any) -> None:
     size = len(ready.job.package) / 1e6
-    rows = ", ".join(f"{name} ({number / 1e6:.1f} MB)" for name, number in ready.package.files.items())
+    held, origins = ready.package.files, ready.package.origins
+    rows = ", ".join(f"{origins.get(name, name)} ({number / 1e6:.1f} MB)" for name, number in held.items())
     say(f"job: {ready.job.id}, {size:.1f} MB: {rows}, and Tunesmith itself")
     say(f"each worker: {ready.share.cpus} CPU, {ready.share.gpus} GPU; the driver runs on the head")
     if ready.result is not None:

@@ -61,8 +61,13 @@ def read_result(storage: Storage, id: str) -> Result | None:
     """A job's result, or None while there is none. Raises TargetError."""
     content = storage.read(f"{JOBS}/{id}/{RESULT}")
     try:
-        return None if content is None else Result(**json.loads(content))
-    except (ValueError, TypeError) as error:
+        if content is None:
+            return None
+        found = Result(**json.loads(content))
+        if not isinstance(found.version, dict | None):
+            raise TypeError("its version is none")
+        return found
+    except (ValueError, TypeError, RecursionError) as error:
         raise TargetError(f"{JOBS}/{id}/{RESULT} is damaged ({error})", where=storage.shown) from None
 
 

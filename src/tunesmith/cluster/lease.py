@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tunesmith.cluster.storage import JOBS, Storage
 from tunesmith.cluster.targets import TargetError
 from tunesmith.errors import TunesmithError
+from tunesmith.report.legible import one_line
 
 NAME = "running.json"
 SECONDS = 20.0
@@ -33,15 +34,18 @@ class Lease:
 
     def is_fresh(self, now: float) -> bool:
         """Whether the cluster has said so of late."""
-        return now - self.time < STALE_SECONDS
+        return abs(now - self.time) < STALE_SECONDS
 
 
 def read_lease(storage: Storage, id: str) -> Lease | None:
     """Who was last at a job, or None. Raises TargetError."""
     content = storage.read(f"{JOBS}/{id}/{NAME}")
     try:
-        return None if content is None else Lease(**json.loads(content))
-    except (ValueError, TypeError) as error:
+        if content is None:
+            return None
+        note = json.loads(content)
+        return Lease(one_line(str(note["holder"]), 100), float(note["time"]))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TargetError(f"{JOBS}/{id}/{NAME} is damaged ({error})", where=storage.shown, fix="remove it") from None
 
 

@@ -33,11 +33,13 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Package:
-    """The zip, the hash of its bytes (SHA-256 in hex), and the files it holds besides Tunesmith, with their bytes."""
+    """The zip, the hash of what is in it (SHA-256 in hex), the files it holds besides Tunesmith with their bytes, and
+    where they were."""
 
     content: bytes
     digest: str
     files: dict[str, int]
+    origins: dict[str, str]
 
 
 def pack(loaded: LoadedRecipe) -> Package:
@@ -69,7 +71,7 @@ def pack(loaded: LoadedRecipe) -> Package:
     digest = hashlib.sha256()
     for name, content in sorted(held.items()):
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return Package(written.getvalue(), digest.hexdigest(), files)
+    return Package(written.getvalue(), digest.hexdigest(), files, {name: str(path) for name, path in taken.items()})
 
 
 def _moved(loaded: LoadedRecipe, taken: dict[str, Path]) -> Recipe:

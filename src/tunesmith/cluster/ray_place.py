@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import ssl
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from tunesmith.cluster.place import Cluster, Job, JobStatus, Node, State
 from tunesmith.cluster.targets import Target, TargetError, header_of, token_of
+from tunesmith.report.legible import one_line
 
 if TYPE_CHECKING:
     import httpx
@@ -19,10 +22,16 @@ if TYPE_CHECKING:
 MARK = "tunesmith"
 """Key of a job's metadata that says it is one of ours, and which."""
 
+JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""How our jobs are called: a folder's name, here, there and in the storage."""
+
 OF_NO_KIND = re.compile(r"node_?[0-9a-f]{56}", re.IGNORECASE)
 """What Ray calls the kind of a node that was not started by its autoscaler."""
 
 SECONDS = 60.0
+LATEST = 1e14
+"""Milliseconds since 1970 that still are a date."""
+
 LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "JOB_SUPERVISOR_ACTOR_UNSCHEDULABLE",
         "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE")  # fmt: skip
 """Ray's kinds of failure that are not the job's own."""
@@ -54,12 +63,23 @@ class RayPlace:
                 verify = ssl.create_default_context(cafile=Path(target.ca_file).expanduser())
             except (OSError, ssl.SSLError) as error:
                 raise TargetError(f"the certificates cannot be read ({error})", where="ca_file") from None
-        self._client = httpx.Client(base_url=target.address, headers=headers, verify=verify, timeout=SECONDS)
+        # A proxy of the environment is not for this machine's own tunnel, and would read the token.
+        outside = urlsplit(target.address).hostname not in ("127.0.0.1", "::1", "localhost")
+        try:
+            self._client = httpx.Client(
+                base_url=target.address, headers=headers, verify=verify, timeout=SECONDS, trust_env=outside
+            )
+        except (httpx.InvalidURL, ImportError, ValueError) as error:
+            raise TargetError(
+                f"no connection can be made ({type(error).__name__})",
+                where=target.address,
+                fix="check the address, and HTTP_PROXY and ALL_PROXY",
+            ) from None
 
     def look(self) -> Cluster:
         """Its nodes. Refuses a cluster of another version of Ray."""
         with self._understood():
-            theirs = str(self._ask("GET", "/api/version").json()["ray_version"])
+            theirs = one_line(str(self._ask("GET", "/api/version").json()["ray_version"]), 40)
         wanted = pinned_ray()
         if wanted is not None and theirs != wanted:
             raise TargetError(
@@ -70,7 +90,7 @@ class RayPlace:
         with self._understood():
             nodes = self._ask("GET", "/api/v0/nodes", params={"detail": "1", "limit": "10000"}).json()
             alive = [one for one in nodes["data"]["result"]["result"] if one["state"] == "ALIVE"]
-            found = tuple(Node(dict(one["resources_total"]), dict(one.get("labels") or {})) for one in alive)
+            found = tuple(Node(_numbers(one["resources_total"]), dict(one.get("labels") or {})) for one in alive)
             return Cluster(found, self._grows())
 
     def send(self, job: Job, attempt: int) -> None:
@@ -90,7 +110,7 @@ class RayPlace:
         """Those of ours."""
         with self._understood():
             listed = self._ask("GET", "/api/jobs/").json()
-            found = [_status(one) for one in listed if MARK in (one.get("metadata") or {})]
+            found = [_status(one) for one in listed if _is_ours(one)]
         return sorted(found, key=lambda one: (one.started or 0.0, one.attempt))
 
     def logs(self, id: str, attempt: int) -> str:
@@ -127,8 +147,8 @@ class RayPlace:
     def _understood(self) -> Iterator[None]:
         try:
             yield
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise TargetError(
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise Unreachable(
                 "what answers there is no dashboard of Ray",
                 where=self.target.address,
                 fix="is the address right, and does a login page stand in front of it?",
@@ -140,8 +160,8 @@ class RayPlace:
         where = self.target.address
         try:
             answer = self._client.request(method, path, **options)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
+            reason = one_line(str(error), 200) or type(error).__name__
             raise Unreachable(
                 f"the cluster does not answer: {reason}",
                 where=where,
@@ -151,7 +171,7 @@ class RayPlace:
             fix = "set token_file or RAY_AUTH_TOKEN to the cluster's token (`ray get-auth-token` on its head shows it)"
             raise TargetError("the cluster refuses the token, or there is none", where=where, fix=fix)
         if answer.status_code >= 300 and answer.status_code not in fine:
-            kind = Unreachable if answer.status_code in (502, 503, 504) else TargetError
+            kind = Unreachable if answer.status_code in (429, 500, 502, 503, 504) else TargetError
             raise kind(f"{path} was answered with {answer.status_code}: {_last_line(answer.text)}", where=where)
         return answer
 
@@ -172,22 +192,39 @@ def pinned_ray() -> str | None:
     return next((one[1] for one in wanted if one), None)
 
 
+def _is_ours(one: dict[str, Any]) -> bool:
+    """Others share the cluster, and may write what they like into their jobs."""
+    about = one.get("metadata")
+    if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
+        return False
+    id, attempt = about.get(MARK, ""), about.get("attempt", "")
+    plain = JOB.fullmatch(id) is not None and re.fullmatch(r"[0-9]{1,6}", attempt) is not None
+    return plain and one.get("submission_id") == submission(id, int(attempt))
+
+
 def _status(one: dict[str, Any]) -> JobStatus:
     about = one["metadata"]
     state = STATES.get(one["status"], "failed")
     if state == "failed" and one.get("error_type") in LOST:
         state = "lost"
+    code = one.get("driver_exit_code")
     return JobStatus(
         id=about[MARK], attempt=int(about.get("attempt", 1)), recipe=about.get("recipe", ""), state=state,
         message=_last_line(one.get("message") or ""), started=_seconds(one.get("start_time")),
-        ended=_seconds(one.get("end_time")), exit_code=one.get("driver_exit_code"),
+        ended=_seconds(one.get("end_time")), exit_code=code if isinstance(code, int) else None,
     )  # fmt: skip
 
 
-def _seconds(milliseconds: int | None) -> float | None:
-    return milliseconds / 1000 if milliseconds else None
+def _numbers(resources: dict[str, Any]) -> dict[str, float]:
+    return {name: float(n) for name, n in resources.items() if isinstance(n, int | float) and math.isfinite(n)}
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no reason given"
+def _seconds(milliseconds: object) -> float | None:
+    if not isinstance(milliseconds, int | float) or not 0 < milliseconds < LATEST:
+        return None
+    return milliseconds / 1000
+
+
+def _last_line(text: object) -> str:
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return one_line(lines[-1], 300) if lines else "no reason given"

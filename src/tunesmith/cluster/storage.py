@@ -19,11 +19,26 @@ class Storage:
     """A target's `storage`. Every write is whole or not there. All of it raises TargetError."""
 
     def __init__(self, location: str) -> None:
+        by_file = location.startswith("file:")
+        if not location.removeprefix("file://").strip("/") or (by_file and not location.startswith("file:///")):
+            raise TargetError(
+                "the storage names no place", where="storage", fix="such as s3://bucket/prefix or /shared/tunesmith"
+            )
+        scheme, mark, _ = location.partition("://")
+        if mark and scheme not in (*ARROW_SCHEMES, "file"):
+            raise TargetError(
+                f"{scheme[:20]}:// is no kind of storage",
+                where="storage",
+                fix="s3://, gs:// or a path that all nodes and you see",
+            )
         self.location = location.rstrip("/")
         self.shown = without_secrets(self.location)
         if location.startswith("file://"):
             self.location = unquote(urlsplit(location).path).rstrip("/")
-        self._folder = None if "://" in self.location else Path(self.location).expanduser().absolute()
+        try:
+            self._folder = None if "://" in self.location else Path(self.location).expanduser().absolute()
+        except RuntimeError as error:
+            raise TargetError(f"the storage cannot be found: {error}", where=self.shown) from None
 
     def check(self) -> None:
         """Write, read and remove a small file."""

@@ -25,6 +25,7 @@ TOKEN = "RAY_AUTH_TOKEN"
 Plain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]
 """What Kubernetes takes as a name."""
 
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -69,7 +70,7 @@ class Target(Section):
     ca_file: str | None = None
     """Certificates to trust instead of the system's."""
 
-    headers_env: dict[str, Variable] = Field(default_factory=dict)
+    headers_env: dict[HeaderName, Variable] = Field(default_factory=dict)
     """Further headers, each with the environment variable that holds its value: `{X-Proxy-Key: MY_PROXY_KEY}`."""
 
     grows: bool | None = None
@@ -156,18 +157,27 @@ def find_target(name: str | None, address: str | None, storage: str | None) -> T
         if name is not None and name not in known:
             raise TargetError(f"there is no target '{name}' in {path}", where="--to", fix=did_you_mean(name, known))
         found = known[name] if name is not None else next(iter(known.values()))
-    return found.model_copy(update={"storage": storage}) if storage is not None else found
+    return found if storage is None else with_storage(found, storage)
+
+
+def with_storage(target: Target, storage: str) -> Target:
+    """The target with another storage. Raises TargetError for one with keys in it: Ray would show them to everybody."""
+    try:
+        return Target.model_validate({**target.model_dump(), "storage": storage})
+    except ValidationError as error:
+        what, *fix = error.errors()[0]["ctx"]["error"].args
+        raise TargetError(what, where="--storage", fix=fix[0] if fix else None) from None
 
 
 def token_of(target: Target) -> str | None:
     """The token to show, or None. Raises TargetError when its file cannot be read."""
     if target.token_file is None:
-        return os.environ.get(target.token_env, "").strip() or None
-    path = Path(target.token_file).expanduser()
+        return _one_line(os.environ.get(target.token_env, ""), target.token_env) or None
     try:
-        return path.read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(f"the token cannot be read ({error})", where="token_file") from None
+        found = Path(target.token_file).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TargetError(f"the token cannot be read ({type(error).__name__})", where=target.token_file) from None
+    return _one_line(found, target.token_file) or None
 
 
 def header_of(variable: str) -> str:
@@ -175,4 +185,12 @@ def header_of(variable: str) -> str:
     value = os.environ.get(variable)
     if value is None:
         raise TargetError(f"{variable} is not set", where="headers_env", fix=f"export {variable}=...")
+    return _one_line(value, variable)
+
+
+def _one_line(value: str, where: str) -> str:
+    """What may stand in a header. Raises TargetError, in words that do not repeat it."""
+    value = value.strip()
+    if not (value.isascii() and (value.isprintable() or not value)):
+        raise TargetError("this is not one line of plain characters", where=where, fix="it is to hold the value alone")
     return value

@@ -40,7 +40,7 @@ def reached(target: Target) -> Iterator[Target]:
         yield target
         return
     over = threading.Event()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, _ending_in_order():
         keeper = threading.Thread(target=_hold, args=(command, said, over), daemon=True)
         keeper.start()
         try:
@@ -49,6 +49,24 @@ def reached(target: Target) -> Iterator[Target]:
         finally:
             over.set()
             keeper.join(10)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let a signal that ends the program take the tunnel with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def command_of(target: Target, port: int) -> list[str] | None:

@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 _WITH_SECRET = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*:[^/?#@]*@")
-_SIGNED = re.compile(r"[?&](?:[^=&]*(?:signature|token|secret|password|credential|api[-_]?key)|sig)=", re.IGNORECASE)
+_SIGNED = re.compile(
+    r"[?&](?:[^=&]*(?:signature|token|secret|password|credential|(?:api|access)[-_]?key)|sig)=", re.IGNORECASE
+)
 _FIX = "leave it out; fsspec takes credentials from the environment (such as AWS_ACCESS_KEY_ID) or ~/.config/fsspec"
 
 

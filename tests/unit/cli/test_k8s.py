@@ -13,7 +13,7 @@ import yaml
 
 from tests.kubernetes import ROOT, mistakes
 from tunesmith.cluster.kubernetes.names import job_name
-from tunesmith.cluster.kubernetes.render import RAY_VERSION
+from tunesmith.cluster.kubernetes.render import RAY_VERSION, Manifest
 from tunesmith.recipe.load import load_recipe
 
 RECIPE = """\
@@ -282,3 +282,10 @@ def test_mistakes_are_sentences(fails: Fails, tmp_path: Path, arguments: list[st
 
 def test_ray_is_the_one_that_is_installed() -> None:
     assert f"ray[default,train,tune]=={RAY_VERSION}" in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("text", ["1e3", "12E45", "0o17", "y", "N", "x\x85y", "a\nb\x85c"])
+def test_text_is_text_to_other_readers_too(text: str) -> None:
+    written = Manifest("x", ({"value": text},), "").to_yaml()
+    assert yaml.safe_load(written) == {"value": text}
+    assert '"' in written

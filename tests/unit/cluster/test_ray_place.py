@@ -130,6 +130,18 @@ def test_what_is_no_dashboard_is_told_of(
             asked()
 
 
+def test_a_proxy_of_the_environment_does_not_see_what_goes_to_this_machine(
+    cluster: tuple[type[Double], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double, address = cluster
+    double.answers["/api/jobs/"] = (200, [])
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    assert place(address, monkeypatch, "t0ken").jobs() == []
+    monkeypatch.setenv("ALL_PROXY", "foo://x")
+    with pytest.raises(TargetError, match="no connection can be made"):
+        place("http://head.example:8265", monkeypatch)
+
+
 def test_a_package_is_uploaded_once(cluster: tuple[type[Double], str], monkeypatch: pytest.MonkeyPatch) -> None:
     double, address = cluster
     double.answers["/api/jobs/"] = (200, {"submission_id": "x"})
@@ -163,15 +175,22 @@ def test_a_lost_supervisor_is_told_from_a_job_that_failed(
     one = {
         "metadata": {"tunesmith": "tiny-1", "attempt": "2"},
         "status": "FAILED",
-        "message": "a\nb",
+        "message": "a\nb\x1b]0;x\x07",
         "start_time": 2000,
+        "submission_id": "tiny-1.2",
     }
     lost = {**one, "error_type": "JOB_SUPERVISOR_ACTOR_DIED"}
-    others = {"metadata": None, "status": "RUNNING"}
-    double.answers["/api/jobs/"] = (200, [one, lost, others])
+    others = [
+        {"metadata": None, "status": "RUNNING"},
+        {**one, "metadata": {"tunesmith": "evil", "attempt": "abc"}},
+        {**one, "metadata": {"tunesmith": ["evil"], "attempt": "2"}},
+        {**one, "metadata": {"tunesmith": "../../x", "attempt": "2"}, "submission_id": "../../x.2"},
+        {**one, "submission_id": "somebody-elses"},
+    ]
+    double.answers["/api/jobs/"] = (200, [one, lost, *others])
     found = place(address, monkeypatch).jobs()
     assert [(status.state, status.message, status.started) for status in found] == [
-        ("failed", "b", 2.0),
-        ("lost", "b", 2.0),
+        ("failed", "b\\x1b]0;x\\x07", 2.0),
+        ("lost", "b\\x1b]0;x\\x07", 2.0),
     ]
     assert submission("tiny-1", 2) == "tiny-1.2"

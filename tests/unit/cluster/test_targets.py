@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.cluster.targets import TargetError, find_target, header_of, read_targets, token_of
+from tunesmith.cluster.targets import Target, TargetError, find_target, header_of, read_targets, token_of
 from tunesmith.errors import TunesmithError
 
 GOOD = """\
@@ -47,6 +47,20 @@ def test_a_target_is_found_by_its_name(file: Path) -> None:
 def test_what_is_not_clear_is_refused(file: Path, name: str | None, address: str | None, message: str) -> None:
     with pytest.raises(TargetError, match=message):
         find_target(name, address, None)
+
+
+@pytest.mark.parametrize("storage", ["s3://KEY:hunter2@bucket/x", "s3://bucket/x?secret_key=hunter2&access_key=K"])
+def test_keys_in_a_storage_are_refused_and_not_repeated(file: Path, storage: str) -> None:
+    with pytest.raises(TargetError, match="the URL holds a") as caught:
+        find_target("own", None, storage)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_token_of_two_lines_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter2\nhunter3")
+    with pytest.raises(TargetError, match="not one line of plain characters") as caught:
+        token_of(Target(address="http://h:1", token_file=str(tmp_path / "token")))
+    assert "hunter" not in str(caught.value)
 
 
 def test_one_target_needs_no_name(file: Path) -> None:

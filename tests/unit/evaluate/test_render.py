@@ -12,10 +12,10 @@ from rich.console import Console
 
 from tests.unit.evaluate.made_up import report_of, varied_report
 from tunesmith.evaluate.render import render_html, render_markdown, render_terminal
-from tunesmith.evaluate.render.legible import block, number, one_line, probability, signed, visible
 from tunesmith.evaluate.render.markdown import fenced, plain
 from tunesmith.evaluate.render.view import samples
 from tunesmith.evaluate.result import EvaluationReport
+from tunesmith.report.legible import block, number, one_line, probability, signed, visible
 
 HOSTILE = [
     "<script>alert(1)</script>",

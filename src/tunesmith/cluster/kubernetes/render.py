@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -181,6 +182,10 @@ def _comment(recipe: Recipe, layout: Layout, verb: str) -> str:
     return "\n".join(lines)
 
 
+LIKE_A_NUMBER = re.compile(r"[-+]?[0-9]+e[-+]?[0-9]+|0o[0-7]+|[yn]", re.IGNORECASE)
+"""What PyYAML writes as it is, and other readers take for a number or a truth."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks, and nothing as a reference to what stands elsewhere."""
 
@@ -189,7 +194,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _block(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    # YAML 1.1 takes U+0085 for the end of a line, Kubernetes `1e3` for a number and `n` for a no.
+    style = '"' if "\x85" in text or LIKE_A_NUMBER.fullmatch(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _block)

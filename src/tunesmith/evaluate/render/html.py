@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tunesmith.evaluate.gates.gate import Decision
 from tunesmith.evaluate.render import view
-from tunesmith.evaluate.render.legible import block, number, one_line, visible
 from tunesmith.evaluate.result import EvaluationReport, TrainingSummary
 from tunesmith.report import page
+from tunesmith.report.legible import block, number, one_line, visible
 from tunesmith.report.svg import Interval, intervals, line_chart
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from tunesmith.evaluate.render import view
-from tunesmith.evaluate.render.legible import block, number, one_line
 from tunesmith.evaluate.result import EvaluationReport
+from tunesmith.report.legible import block, number, one_line
 
 TEXT_LIMIT = 2_000
 SPECIAL = re.compile(r"[\\`*_\[\]#|~@$]|(?<=www)\.|:(?=//)|^[-+=]|^\d{1,9}[.)](?=\s|$)", re.IGNORECASE)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tunesmith.evaluate.gates.gate import Decision
 from tunesmith.evaluate.render import view
-from tunesmith.evaluate.render.legible import one_line, visible
 from tunesmith.evaluate.result import EvaluationReport
+from tunesmith.report.legible import one_line, visible
 
 if TYPE_CHECKING:
     from rich.console import Group

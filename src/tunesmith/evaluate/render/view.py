@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tunesmith.evaluate.comparison import Comparison
 from tunesmith.evaluate.metric_result import MetricResult
-from tunesmith.evaluate.render.legible import number, one_line, probability, signed
 from tunesmith.evaluate.result import EvaluationReport, ScoredContestant
+from tunesmith.report.legible import number, one_line, probability, signed
 
 SAMPLES_OF_EACH_KIND = 3
 

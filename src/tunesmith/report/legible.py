@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 KEPT = frozenset("\n\t\u200c\u200d")
@@ -16,6 +17,12 @@ def visible(text: str) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """A log of somebody else's for the terminal: without colours, a line for each state of a bar, the rest legible."""
+    return visible(_COLOUR.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
