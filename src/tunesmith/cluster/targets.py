@@ -11,10 +11,8 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from tunesmith.errors import TunesmithError, did_you_mean
 from tunesmith.recipe.address import Address
-from tunesmith.recipe.explain import explain, misplaced_booleans
-from tunesmith.recipe.mistakes import RecipeMistakes
-from tunesmith.recipe.read import read_recipe_file
 from tunesmith.recipe.section import Section
+from tunesmith.recipe.section_file import read_section
 
 PLACE = "tunesmith/targets.yaml"
 """Under `$XDG_CONFIG_HOME`, by default `~/.config`. `TUNESMITH_TARGETS` names another file."""
@@ -124,16 +122,7 @@ def default_place() -> Path:
 
 def read_targets(path: Path) -> dict[str, Target]:
     """Read and validate the file. Raises RecipeError naming every line that is wrong."""
-    tree = read_recipe_file(path, "a file of targets", "see docs/clusters.md")
-    mistakes = list(misplaced_booleans(tree, TargetsFile))
-    try:
-        found = TargetsFile.model_validate(tree.plain())
-    except ValidationError as error:
-        known = {mistake.field for mistake in mistakes}
-        mistakes += [one for one in explain(error, tree, TargetsFile) if one.field not in known]
-    if mistakes:
-        raise RecipeMistakes(mistakes, path)
-    return found.targets
+    return read_section(path, TargetsFile, "a file of targets", "see docs/clusters.md").targets
 
 
 def find_target(name: str | None, address: str | None, storage: str | None) -> Target:

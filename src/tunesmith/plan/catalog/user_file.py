@@ -9,17 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tunesmith.errors import PlanError, did_you_mean
 from tunesmith.plan.catalog.here import USD_PER_KWH, assumed_watts, electricity, this_machine
 from tunesmith.plan.catalog.table import GIBIBYTE, accelerators
 from tunesmith.plan.hardware import Machine
 from tunesmith.plan.money import Price
-from tunesmith.recipe.explain import explain, misplaced_booleans
-from tunesmith.recipe.mistakes import RecipeMistakes
-from tunesmith.recipe.read import read_recipe_file
 from tunesmith.recipe.section import Section
+from tunesmith.recipe.section_file import read_section
 
 PLACE = "tunesmith/hardware.yaml"
 """Under `$XDG_CONFIG_HOME`, by default `~/.config`."""
@@ -119,16 +117,7 @@ def default_place() -> Path:
 
 def read_user_file(path: Path) -> HardwareFile:
     """Read and validate the file. Raises RecipeError naming every line that is wrong."""
-    tree = read_recipe_file(path, "a hardware file", "see docs/plan.md")
-    mistakes = list(misplaced_booleans(tree, HardwareFile))
-    try:
-        found = HardwareFile.model_validate(tree.plain())
-    except ValidationError as error:
-        known = {mistake.field for mistake in mistakes}
-        mistakes += [one for one in explain(error, tree, HardwareFile) if one.field not in known]
-    if mistakes:
-        raise RecipeMistakes(mistakes, path)
-    return found
+    return read_section(path, HardwareFile, "a hardware file", "see docs/plan.md")
 
 
 def owned_machines(file: HardwareFile, path: Path) -> list[Machine]:

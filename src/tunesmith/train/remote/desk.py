@@ -71,22 +71,12 @@ class Desk:
         """
         check_pushed(rank, files)
         with self._turn:
-            return self._exchange(rank, token, known, files, lines)
-
-    def _exchange(
-        self,
-        rank: int,
-        token: str,
-        known: Mapping[str, str | None],
-        files: Mapping[str, bytes | None],
-        lines: tuple[int, bytes] | None,
-    ) -> dict[str, Any]:
-        if rank == 0 and not (self._owns(token, files.get(ATTEMPTS)) and (lines is None or self._append(*lines))):
-            return {**self._answer(known), "lost": True}
-        for name in pushed(rank):
-            if name in files:
-                self._put(rank, name, files[name], known.get(name))
-        return self._answer({**known, **{name: digest(content) for name, content in files.items()}})
+            if rank == 0 and not (self._owns(token, files.get(ATTEMPTS)) and (lines is None or self._append(*lines))):
+                return {**self._answer(known), "lost": True}
+            for name in pushed(rank):
+                if name in files:
+                    self._put(rank, name, files[name], known.get(name))
+            return self._answer({**known, **{name: digest(content) for name, content in files.items()}})
 
     def listing(self, what: str) -> list[Described] | None:
         """The files of the dataset, its examples, the base or the artefact; None for a base too large to travel."""
