@@ -6,49 +6,33 @@ import random
 import socket
 import threading
 from contextlib import suppress
-from types import TracebackType
+
+from tests.integration.link import Link
 
 PIECE = 4 << 10
 BUSY = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class FlakyLink:
+class FlakyLink(Link):
     """Forwards connections to a server on this machine. Of so large a share one of three things happens to each: it is
     answered with 503, cut while a request goes out, or cut while an answer comes in. `broken` counts them."""
 
     def __init__(self, port: int, share: float, seed: int) -> None:
-        self.port, self.share, self.broken = port, share, 0
+        super().__init__(port)
+        self.share, self.broken = share, 0
         self._chance = random.Random(seed)
-        self._listening = socket.create_server(("127.0.0.1", 0))
 
-    @property
-    def url(self) -> str:
-        """Where clients connect."""
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-
-    def __enter__(self) -> FlakyLink:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listening.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                fate = self._chance.choice(("busy", "out", "in")) if self._chance.random() < self.share else "whole"
-                self.broken += fate != "whole"
-                if fate == "busy":
-                    threading.Thread(target=self._busy, args=(client,), daemon=True).start()
-                    continue
-                server = socket.create_connection(("127.0.0.1", self.port))
-                after = self._chance.randrange(1, 40_000)
-                out, back = (after if fate == "out" else None), (after if fate == "in" else None)
-                threading.Thread(target=self._carry, args=(client, server, out), daemon=True).start()
-                threading.Thread(target=self._carry, args=(server, client, back, True), daemon=True).start()
+    def carry(self, client: socket.socket) -> None:
+        """Decide what happens to a connection."""
+        fate = self._chance.choice(("busy", "out", "in")) if self._chance.random() < self.share else "whole"
+        self.broken += fate != "whole"
+        if fate == "busy":
+            threading.Thread(target=self._busy, args=(client,), daemon=True).start()
+            return
+        server, after = self.server(), self._chance.randrange(1, 40_000)
+        out, back = (after if fate == "out" else None), (after if fate == "in" else None)
+        threading.Thread(target=self._carry, args=(client, server, out), daemon=True).start()
+        threading.Thread(target=self._carry, args=(server, client, back, True), daemon=True).start()
 
     @staticmethod
     def _busy(client: socket.socket) -> None:
