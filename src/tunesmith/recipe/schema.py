@@ -12,6 +12,7 @@ from tunesmith.recipe.demand import DemandSection
 from tunesmith.recipe.evaluate import EvaluateSection
 from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
+from tunesmith.recipe.monitor import MonitorSection, RetrainSection
 from tunesmith.recipe.resources import ResourcesSection
 from tunesmith.recipe.section import Section
 from tunesmith.recipe.serve import ServeSection
@@ -19,16 +20,11 @@ from tunesmith.recipe.sweep import SweepSection
 from tunesmith.recipe.tracking import TrackingSection
 from tunesmith.recipe.train import TrainSection
 
-RESERVED = {
-    "monitor": "watching arrives with `tunesmith monitor`",
-}
-"""Keys that later releases use; refused until then, so that no setting is ignored in silence."""
-
 
 class Recipe(Section):
     """One fine-tune, from rows of examples to a measured, registered version."""
 
-    beside: ClassVar[tuple[str, ...]] = ("serve",)
+    beside: ClassVar[tuple[str, ...]] = ("serve", "monitor", "retrain")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     """Name the versions are registered under: lower-case letters, digits, dots, dashes, underscores."""
@@ -65,6 +61,12 @@ class Recipe(Section):
 
     serve: ServeSection | None = None
     """The endpoint of `tunesmith serve`; every setting has a default."""
+
+    monitor: MonitorSection | None = None
+    """What is written down of traffic and when it counts as changed; without it no text is kept."""
+
+    retrain: RetrainSection | None = None
+    """When to train again and what a new version must show, for `tunesmith retrain`."""
 
     @property
     def base(self) -> ModelSection:

@@ -22,7 +22,7 @@ class Caller:
     key: ApiKey | None = None
 
 
-ANYBODY = Caller("local", ("infer", "feedback", "admin"))
+ANYBODY = Caller("local", ("infer", "feedback", "review", "admin"))
 """The caller of an endpoint that is open: on loopback, without keys."""
 
 

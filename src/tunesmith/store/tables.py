@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0006"
 """Newest migration. A database at this revision is opened without loading Alembic."""
 
 REVISION_TABLE = "tunesmith_schema"
@@ -220,3 +220,78 @@ parity = Table(
     PrimaryKeyConstraint("version", "engine", name="tunesmith_parity_key"),
 )
 """Whether an engine says what the trainer's model says, by version and kind of engine; the last check counts."""
+
+review_items = Table(
+    "tunesmith_review_items",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("priority", Float, nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("gold", JSON(none_as_null=True)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("tunesmith_review_items_name", "name", "priority"),
+    CheckConstraint("kind IN ('pair', 'answer')", name="tunesmith_review_items_kind"),
+)
+"""What people are asked to judge: two answers side by side, or one on its own; `gold` is what is known to be right."""
+
+review_ratings = Table(
+    "tunesmith_review_ratings",
+    metadata,
+    Column("item", String(32), nullable=False),
+    Column("rater", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("choice", String(16)),
+    Column("scales", JSON, nullable=False),
+    Column("correction", Text),
+    Column("seconds", Float),
+    PrimaryKeyConstraint("item", "rater", name="tunesmith_review_ratings_key"),
+)
+"""What a rater said of an item; the last word counts."""
+
+findings = Table(
+    "tunesmith_findings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False),
+    Column("version", String(120)),
+    Column("at", UtcDateTime, nullable=False),
+    Column("rule", String(120), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("fired", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Index("tunesmith_findings_name", "name", "at"),
+    CheckConstraint("kind IN ('drift', 'quality', 'health')", name="tunesmith_findings_kind"),
+)
+"""Every evaluation of every rule of monitoring, fired or not. Triggers refuse UPDATE and DELETE."""
+
+retrains = Table(
+    "tunesmith_retrains",
+    metadata,
+    Column("name", String(100), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("running", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", JSON, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("name", "number", name="tunesmith_retrains_key"),
+)
+"""Retrains as they are now; `state` is what `monitor.retrain` writes."""
+
+retrain_steps = Table(
+    "tunesmith_retrain_steps",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("step", String(40), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Index("tunesmith_retrain_steps_of", "name", "number"),
+)
+"""What each step of each retrain came to, oldest first by id. Triggers refuse UPDATE and DELETE."""

@@ -140,11 +140,6 @@ SETTINGS = {
     "typo": ("trian: {epochs: 1}", "r.yaml:4: trian: unknown key", "did you mean 'train'?"),
     "typo below": ("train: {epoch: 1}", "r.yaml:4: train.epoch: unknown key", "did you mean 'epochs'?"),
     "elsewhere": ("learning_rate: 1e-4", "r.yaml:4: learning_rate: unknown key", "did you mean 'train.learning_rate'?"),
-    "reserved": (
-        "monitor: {}",
-        "r.yaml:4: monitor: not in this release: watching arrives with `tunesmith monitor`",
-        "remove `monitor` for now",
-    ),
     "word for a number": (
         "train:\n  epochs: 1\n  learning_rate: fast",
         "r.yaml:6: train.learning_rate: 'fast' is not a number above 0",
@@ -374,8 +369,8 @@ def test_all_mistakes_at_once_in_the_order_of_their_lines() -> None:
         "    fix: give a number above 0\n"
         "  r.yaml:6: train.packing: 3 is not true or false\n"
         "    fix: give true or false\n"
-        "  r.yaml:7: monitor: not in this release: watching arrives with `tunesmith monitor`\n"
-        "    fix: remove `monitor` for now\n"
+        "  r.yaml:7: monitor: 1 is not a mapping\n"
+        "    fix: write `key: value` lines below it, indented by two spaces\n"
         "  --set train.batch_size=none: train.batch_size: 'none' is not a whole number of at least 1\n"
         "    fix: give a whole number of at least 1"
     )

@@ -35,7 +35,6 @@ WRONG = {
     "number": NEEDED | {"data": {"train": 5}},
     "typo": NEEDED | {"trian": {}},
     "typo below": NEEDED | {"train": {"epoch": 1}},
-    "reserved": NEEDED | {"monitor": {}},
     "bounds": NEEDED | {"train": {"learning_rate": 0}},
     "source": NEEDED | {"data": {"train": {"type": "python-docstrings", "path": "x"}}},
     "extends a list": {"extends": ["a.yaml"]},

@@ -1,0 +1,1 @@
+"""Watching what is served: traffic, drift, quality; and retraining that earns its promotion."""

@@ -1,0 +1,1 @@
+"""Human ratings: blind pairs, rubrics, agreement."""
