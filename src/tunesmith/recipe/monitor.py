@@ -13,7 +13,7 @@ class TrafficSection(Section):
     """The traffic log: requests and answers as text, in Parquet files by hour beside the versions' files."""
 
     rate: float = Field(1.0, ge=0, le=1)
-    """Share of requests that are written down, chosen at random; one with the header `X-Tunesmith-No-Log: 1` never is."""
+    """Share of requests that are written down, chosen at random; never one with the header `X-Tunesmith-No-Log: 1`."""
 
     redact: bool = True
     """Replace e-mail addresses, telephone numbers, card numbers, secrets and the like before anything is written."""
