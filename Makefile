@@ -40,8 +40,8 @@ demo: $(TRAIN)  ## fine-tune SmolLM2-135M on this machine: rows to a measured, r
 serve: $(SERVE)  ## serve what `make demo` registered, on this machine
 	$(BIN)/tunesmith serve jobs/quickstart.yaml
 
-test: $(DEV) $(CORE) lint services  ## lint, slim-install check and every test
-	$(BIN)/pytest
+test: $(DEV) $(CORE) lint services  ## lint, slim-install check and every test but the longest
+	$(BIN)/pytest --durations=30
 
 test-quick: $(DEV)  ## the unit tests that take seconds
 	$(BIN)/pytest tests/unit -m "not slow"
@@ -52,7 +52,7 @@ lint: $(DEV)  ## ruff, mypy and the floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-cluster: $(DEV)  ## runs on clusters that grow and shrink: minutes, and root for hosts in namespaces
+cluster: $(DEV)  ## the longest tests: clusters that grow and shrink (root, for hosts in namespaces), whole loops
 	$(BIN)/pytest -m cluster
 
 slim: $(DEV) $(CORE)  ## what must work with neither torch nor ray installed

@@ -68,6 +68,7 @@ def in_pod(folder: Path, home: Path, files: Path, command: str, environment: dic
     return done.stdout
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_the_entrypoint_of_a_rendered_job_runs_unchanged(tmp_path: Path) -> None:
     """Its files where the ConfigMap is mounted, its environment that of the head's container."""

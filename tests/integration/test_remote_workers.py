@@ -23,6 +23,7 @@ from tunesmith.train.sinks import read_events
 TRAIN = {"epochs": 25, "batch_size": 4, "checkpoint_every": 10, "eval_every": 20}
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_what_workers_need_and_leave_travels_by_ray(
     s3_bucket: str, tmp_path: Path, model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
@@ -73,6 +74,7 @@ def name_of(process: psutil.Process) -> str:
         return ""
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_checkpoints_that_would_be_lost_with_a_node_are_refused(
     tmp_path: Path, model: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
