@@ -228,13 +228,15 @@ review_items = Table(
     Column("name", String(100), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("priority", Float, nullable=False),
+    Column("sources", JSON, nullable=False),
     Column("content", JSON, nullable=False),
     Column("gold", JSON(none_as_null=True)),
     Column("created_at", UtcDateTime, nullable=False),
     Index("tunesmith_review_items_name", "name", "priority"),
     CheckConstraint("kind IN ('pair', 'answer')", name="tunesmith_review_items_kind"),
 )
-"""What people are asked to judge: two answers side by side, or one on its own; `gold` is what is known to be right."""
+"""What people are asked to judge: two answers side by side, or one on its own; `gold` is what is known to be right.
+`sources` says whose the answers are, in the order of those in `content`."""
 
 review_ratings = Table(
     "tunesmith_review_ratings",
@@ -242,13 +244,22 @@ review_ratings = Table(
     Column("item", String(32), nullable=False),
     Column("rater", String(64), nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("choice", String(16)),
+    Column("choice", String(200)),
     Column("scales", JSON, nullable=False),
     Column("correction", Text),
     Column("seconds", Float),
     PrimaryKeyConstraint("item", "rater", name="tunesmith_review_ratings_key"),
 )
-"""What a rater said of an item; the last word counts."""
+"""What a rater said of an item; the last word counts. `choice` is the source chosen, `tie` or `unsure`."""
+
+review_rubrics = Table(
+    "tunesmith_review_rubrics",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("rubric", JSON, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+"""How the answers of a name are judged, where that is not as usual."""
 
 findings = Table(
     "tunesmith_findings",
