@@ -24,7 +24,7 @@ from tunesmith.data.tokenise import BATCH, SHOWN, Progress, tokenise
 from tunesmith.errors import DataError
 from tunesmith.recipe.data import DataSection
 
-FORMAT = 1
+FORMAT = 2
 """Changes when the same input would give other bytes; old dataset versions are then prepared anew."""
 
 
@@ -158,6 +158,7 @@ def write_parts(
         counts[name] = write_shards(spool, [chosen[row] for row in packed], plan.sequence_length, folder, name)
         _write_examples(spool, parts == part, folder / f"{name}-examples.parquet")
         progress("write", len(chosen))
+    _write_profile(spool, parts == PARTS.index("train"), folder)
     files = describe({path.name: path for path in sorted(folder.iterdir())})
     num_dropped = num_overlong if plan.data.overlong == "drop" else 0
     return {
@@ -173,17 +174,32 @@ def write_parts(
     }
 
 
-def _write_examples(spool: Spool, chosen: np.ndarray, path: Path) -> None:
+def _write_profile(spool: Spool, chosen: np.ndarray, folder: Path) -> None:
+    from tunesmith.data.profile import build_profile, write_profile
+    from tunesmith.data.profile.profile import sampled_rows
+    from tunesmith.data.spool import to_example
+
+    rows = np.flatnonzero(chosen)
+    wanted = np.zeros(len(chosen), bool)
+    wanted[rows[sampled_rows(len(rows))]] = True
+    sample = (to_example(row) for batch in _selected(spool, wanted) for row in batch.to_pylist())
+    write_profile(build_profile(sample, num_examples=len(rows)), folder)
+
+
+def _selected(spool: Spool, chosen: np.ndarray) -> Iterator[Any]:
+    """The conversations that are chosen (rows,), as Arrow record batches, in order."""
     import pyarrow as pa
+
+    offset = 0
+    for batch in spool.batches():
+        yield batch.filter(pa.array(chosen[offset : offset + len(batch)]))
+        offset += len(batch)
+
+
+def _write_examples(spool: Spool, chosen: np.ndarray, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    def selected() -> Iterator[Any]:
-        offset = 0
-        for batch in spool.batches():
-            yield batch.filter(pa.array(chosen[offset : offset + len(batch)]))
-            offset += len(batch)
-
     with pq.ParquetWriter(path, spool.schema, compression="zstd") as writer:
-        for batch in selected():
+        for batch in _selected(spool, chosen):
             if len(batch):
                 writer.write_batch(batch)
