@@ -13,6 +13,7 @@ from tunesmith.cli.output import print_json
 
 if TYPE_CHECKING:
     from tunesmith.recipe.model import ModelSection
+    from tunesmith.recipe.monitor import TrafficSection
     from tunesmith.recipe.serve import ServeSection
     from tunesmith.serve.plan import Plan
     from tunesmith.store.home import Home
@@ -55,13 +56,13 @@ def command(
     from tunesmith.store.home import find_home
 
     console, home = Console(stderr=True), find_home()
-    name, section, serving, start = _asked(what, overrides, home)
+    name, section, serving, start, traffic = _asked(what, overrides, home)
     asked = {"host": host, "port": port, "fast": name if fast else None}
     changes = {key: value for key, value in asked.items() if value is not None}
     if model is not None:
         section = section.model_copy(update={"source": model, "revision": None})
     with console.status("reading the registry and the base model"):
-        plan = plan_serving(name, section, serving.model_copy(update=changes), home, start)
+        plan = plan_serving(name, section, serving.model_copy(update=changes), home, start, traffic)
     if dry_run:
         print_json(_described(plan)) if as_json else _say(console, plan)
         return
@@ -82,8 +83,12 @@ def need_serving_packages() -> None:
         )
 
 
-def _asked(what: str, overrides: tuple[str, ...], home: Home) -> tuple[str, ModelSection, ServeSection, Path]:
-    """Name, base model, settings, and where relative paths begin: of a recipe, or of a registered version's recipe."""
+def _asked(
+    what: str, overrides: tuple[str, ...], home: Home
+) -> tuple[str, ModelSection, ServeSection, Path, TrafficSection | None]:
+    """Name, base model, settings, where relative paths begin, and what is written down of traffic: of a recipe, or of a
+    registered version's recipe."""
+    from tunesmith.recipe.monitor import MonitorSection
     from tunesmith.recipe.serve import ServeSection
 
     if what.endswith((".yaml", ".yml")) or "/" in what:
@@ -91,7 +96,8 @@ def _asked(what: str, overrides: tuple[str, ...], home: Home) -> tuple[str, Mode
 
         path = Path(what)
         recipe = load_recipe(path, overrides).recipe
-        return recipe.name, recipe.model, recipe.serve or ServeSection(), path.resolve().parent
+        traffic = recipe.monitor.traffic if recipe.monitor else None
+        return recipe.name, recipe.model, recipe.serve or ServeSection(), path.resolve().parent, traffic
     from tunesmith.errors import TunesmithError
     from tunesmith.recipe.model import ModelSection
     from tunesmith.registry.registry import Registry
@@ -106,7 +112,9 @@ def _asked(what: str, overrides: tuple[str, ...], home: Home) -> tuple[str, Mode
     written = version.recipe.get("model") or {"source": version.base_model}
     known = {key: value for key, value in written.items() if key in ModelSection.model_fields}
     serving = ServeSection.model_validate(version.recipe.get("serve") or {})
-    return version.name, ModelSection.model_validate(known), serving, Path.cwd()
+    watched = version.recipe.get("monitor")
+    traffic = MonitorSection.model_validate(watched).traffic if watched is not None else None
+    return version.name, ModelSection.model_validate(known), serving, Path.cwd(), traffic
 
 
 def _serve(plan: Plan, home: Home, console: Any, as_json: bool) -> None:
@@ -135,6 +143,7 @@ def _described(plan: Plan) -> dict[str, Any]:
             for one in plan.engines
         ],
         "engine": plan.engines[0].settings.model_dump(mode="json"),
+        "traffic": plan.gateway.traffic.model_dump(mode="json") if plan.gateway.traffic else None,
     }  # fmt: skip
 
 
@@ -161,5 +170,11 @@ def _say(console: Any, plan: Plan) -> None:
         f"names: {', '.join(gateway.names)}",
         "access: " + ("anybody on this machine, until there is an API key" if loose else "with an API key"),
     ]
+    if (traffic := gateway.traffic) is not None:
+        redacted = "personal data and secrets taken out" if traffic.redact else "NOT redacted"
+        lines.append(
+            f"traffic: {traffic.rate:.0%} of requests are written down as text, {redacted}, "
+            f"for {traffic.retention_days} days"
+        )
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

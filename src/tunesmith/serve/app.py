@@ -44,4 +44,6 @@ def planned(args: dict[str, Any]) -> Plan:
         raise ServeError("the recipe is missing", where="args.recipe", fix="name a recipe that every node sees")
     path = Path(args["recipe"])
     recipe = load_recipe(path, tuple(args.get("set", ()))).recipe
-    return plan_serving(recipe.name, recipe.model, recipe.serve or ServeSection(), find_home(), path.resolve().parent)
+    traffic = recipe.monitor.traffic if recipe.monitor else None
+    serving = recipe.serve or ServeSection()
+    return plan_serving(recipe.name, recipe.model, serving, find_home(), path.resolve().parent, traffic)

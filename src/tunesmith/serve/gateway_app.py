@@ -22,7 +22,7 @@ from tunesmith.serve.openapi import ANSWERS, describe
 from tunesmith.serve.problem import Problem
 from tunesmith.serve.state import State
 from tunesmith.serve.traffic import FORCE_HEADER, SESSION_HEADER
-from tunesmith.serve.turn import Row, copy_to_shadow, forward
+from tunesmith.serve.turn import NO_LOG_HEADER, Row, copy_to_shadow, forward
 
 LATE_SECONDS = 3.0
 """How long feedback waits for its request to be written down, before it is not known."""
@@ -41,21 +41,24 @@ def build_app(state: State) -> FastAPI:
         title="Tunesmith", description="Registered versions behind OpenAI's API.", lifespan=lifespan, docs_url=None,
         redoc_url=None, openapi_url="/openapi.json",
     )  # fmt: skip
-    metrics = Metrics()
+    metrics = Metrics(state.traffic_log)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)
 
     async def ask(request: Request, path: str) -> Response:
         headers = request.headers
         caller = state.access.caller(headers.get("authorization"), "infer")
-        body = parse(path, await read_body(request, state.spec.limits.body_mib))
+        raw = await read_body(request, state.spec.limits.body_mib)
+        body = parse(path, raw)
         state.limiter.take_request(caller)
         routed = state.traffic.route(
             body.get("model"), body.get("user"), headers.get(SESSION_HEADER), headers.get(FORCE_HEADER), caller,
             state.catalogue,
         )  # fmt: skip
         within(body, state.spec.limits)
-        row = Row(state, path, caller, body, routed, secrets.token_hex(16))
+        request_id = secrets.token_hex(16)
+        wanted = state.traffic_log is not None and state.traffic_log.wants(request_id, headers.get(NO_LOG_HEADER))
+        row = Row(state, path, caller, body, routed, request_id, raw if wanted else None)
         for name, target in routed.shadows:
             copy_to_shadow(state, path, body, target, row.of_shadow(name, target, secrets.token_hex(16)))
         return forward(state, path, body, routed.target, row, metrics)

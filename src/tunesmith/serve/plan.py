@@ -10,6 +10,7 @@ from tunesmith.experiment.promote import CHAMPION
 from tunesmith.keys.keyring import Keyring
 from tunesmith.models.resolve import ResolvedModel, resolve_model
 from tunesmith.recipe.model import ModelSection
+from tunesmith.recipe.monitor import TrafficSection
 from tunesmith.recipe.serve import ServeSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
@@ -30,8 +31,16 @@ class Plan:
     base: ResolvedModel | None
 
 
-def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Home, start: Path) -> Plan:
-    """Check names, base model and access. `start` is where relative paths begin.
+def plan_serving(
+    name: str,
+    model: ModelSection,
+    section: ServeSection,
+    home: Home,
+    start: Path,
+    traffic: TrafficSection | None = None,
+) -> Plan:
+    """Check names, base model and access. `start` is where relative paths begin, `traffic` what is written down of
+    requests, of all names alike.
 
     A name that means a full fine-tune gets an engine of its own; the base one, where anything is an adapter or nothing
     is registered, and one more for each way in which the base was rounded beside QLoRA versions.
@@ -58,6 +67,7 @@ def plan_serving(name: str, model: ModelSection, section: ServeSection, home: Ho
         keys=section.keys,
         copies=section.gateways,
         parity=section.parity,
+        traffic=traffic,
     )
     return Plan(tuple(engines), gateway, section.host, section.port, base)
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunesmith.errors import TunesmithError
+from tunesmith.recipe.monitor import TrafficSection
 from tunesmith.recipe.serve import EngineSection, LimitsSection
 
 TOKEN = "TUNESMITH_ENGINE_TOKEN"
@@ -83,6 +84,7 @@ class GatewaySpec(Spec):
     `address` is where Serve's proxy listens as seen from the gateway. `names` are registered names; every version of
     them that an engine can serve is offered. `keys` says when a request needs an API key: `auto` is as soon as there is
     one, and only for an endpoint on loopback. `parity`: whether versions are compared with the trainer's model first.
+    `traffic` is what is written down of requests as text; without it nothing is.
     """
 
     engines: tuple[EngineSpec, ...]
@@ -92,6 +94,7 @@ class GatewaySpec(Spec):
     keys: Literal["auto", "required", "off"] = "required"
     copies: int = 1
     parity: Literal["required", "off"] = "off"
+    traffic: TrafficSection | None = None
 
 
 def engine_token() -> str:

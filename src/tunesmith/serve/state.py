@@ -15,6 +15,7 @@ from tunesmith.experiment.book import Book
 from tunesmith.experiment.promote import move_champion
 from tunesmith.experiment.referee import referee
 from tunesmith.keys.keyring import Keyring
+from tunesmith.monitor.traffic.log import TrafficLog
 from tunesmith.registry.registry import Registry
 from tunesmith.serve.access import Access, Limiter
 from tunesmith.serve.catalogue import Catalogue, Target, read_catalogue
@@ -33,6 +34,9 @@ REFRESH_SECONDS = 0.5
 
 REFEREE_SECONDS = 5.0
 """How often experiments are read. Every gateway does it; what one has done another does not do again."""
+
+TIDY_SECONDS = 600.0
+"""How often files of the traffic log are put together or deleted."""
 
 MOST_TRIES = 3
 """How often a version is compared that cannot be: the engine may only be starting."""
@@ -53,6 +57,7 @@ class State:
         self._known: dict[str, Target] = {}
         self.limiter = Limiter(1 / max(1, spec.copies))
         self.recorder = Recorder(self.database, self._home.folder / "requests")
+        self.traffic_log = TrafficLog(self._home, spec.traffic) if spec.traffic is not None else None
         self.trouble: str | None = None
         self.catalogue, self.traffic = Catalogue({}, {}, {}), Traffic({})
         self.access = Access((), spec.keys)
@@ -97,6 +102,9 @@ class State:
         self.background(self._again(REFRESH_SECONDS, self.recorder.flush))
         self.background(self._again(REFEREE_SECONDS, self.read_experiments))
         self.background(self._check())
+        if self.traffic_log is not None:
+            self.traffic_log.start()
+            self.background(self._again(TIDY_SECONDS, self.traffic_log.tidy))
 
     def background(self, work: Any) -> None:
         """Run a coroutine beside everything else; it ends with the gateway."""
@@ -114,6 +122,8 @@ class State:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.to_thread(self.recorder.close)
+        if self.traffic_log is not None:
+            await asyncio.to_thread(self.traffic_log.close)
         if self._session is not None:
             await self._session.close()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tunesmith.experiment.evidence import SHADOW
+from tunesmith.monitor.traffic.seen import Seen
 from tunesmith.serve.access import Caller
 from tunesmith.serve.answer import Looked, answered_tokens, look
 from tunesmith.serve.ask import for_engine, is_stream
@@ -19,12 +20,16 @@ from tunesmith.serve.traffic import FORCE_HEADER, Routed
 
 VERSION_HEADER, REQUEST_HEADER = "x-tunesmith-version", "x-request-id"
 EXPERIMENT_HEADER, VARIANT_HEADER = "x-tunesmith-experiment", FORCE_HEADER
+NO_LOG_HEADER = "x-tunesmith-no-log"
 MAX_SHADOWS = 32
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is written down of a request, but for how it went."""
+    """What is written down of a request, but for how it went.
+
+    `asked` is its body, where it goes into the traffic log; `of` the id of the request that a shadow's copies.
+    """
 
     state: State
     path: str
@@ -32,6 +37,18 @@ class Row:
     body: dict[str, Any]
     routed: Routed
     id: str
+    asked: bytes | None = None
+    of: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The registered name that was asked; None where only a base was."""
+        routed = self.routed
+        if routed.experiment is not None:
+            return routed.experiment.name
+        if routed.target.version is not None:
+            return routed.target.version.partition("@")[0]
+        return routed.target.model if routed.target.model in self.state.spec.names else None
 
     @property
     def named(self) -> dict[str, str]:
@@ -45,16 +62,17 @@ class Row:
     def of_shadow(self, variant: str, target: Target, request_id: str) -> Row:
         """That of a copy whose answer nobody sees."""
         shadow = replace(self.routed, target=target, variant=variant, role=SHADOW, shadows=())
-        return replace(self, routed=shadow, id=request_id)
+        return replace(self, routed=shadow, id=request_id, of=self.id)
 
     def note(self, outcome: Outcome) -> None:
-        """Write the request down. An answer is looked at only in an experiment."""
+        """Write the request down. An answer is looked at here only in an experiment; its text is for the traffic log,
+        which looks at it later and elsewhere."""
         routed, looked = self.routed, Looked()
         experiment = routed.experiment
         if outcome.kept is not None and experiment is not None and outcome.status < 400 and not outcome.left:
             looked = look(b"".join(outcome.kept), is_stream(self.body), experiment.json_schema)
         left = outcome.left and outcome.first_byte_seconds is None
-        self.state.recorder.note({
+        noted = {
             "id": self.id, "at": time.time(), "tenant": self.caller.tenant, "model": str(self.body.get("model")),
             "version": routed.target.version or routed.target.model,
             "experiment": experiment.id if experiment else None, "variant": routed.variant,
@@ -62,7 +80,10 @@ class Row:
             "status": 499 if left else 502 if outcome.broken else outcome.status,
             "first_seconds": outcome.first_byte_seconds, "seconds": outcome.seconds, "pieces": outcome.pieces,
             "empty": looked.empty, "truncated": looked.truncated, "invalid": looked.invalid,
-        })  # fmt: skip
+        }  # fmt: skip
+        self.state.recorder.note(noted)
+        if (log := self.state.traffic_log) is not None and self.asked is not None and (name := self.name) is not None:
+            log.offer(Seen(name, noted, self.path, self.asked, outcome.kept or [], is_stream(self.body), self.of))
 
 
 def forward(
@@ -91,7 +112,7 @@ def forward(
         timeout_seconds=state.spec.limits.timeout_seconds,
         stream=stream,
         done=done,
-        keep=row.routed.experiment is not None or not stream,
+        keep=row.asked is not None or row.routed.experiment is not None or not stream,
     )
 
 

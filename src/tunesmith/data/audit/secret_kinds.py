@@ -88,11 +88,13 @@ _TWO_DIGITS = re.compile(r"\d\d")
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A match: its kind, whether it is proven, and what may be shown of it."""
+    """A match: its kind, whether it is proven, what may be shown of it, and where it stands in the text."""
 
     kind: str
     certain: bool
     redacted: str
+    begin: int = 0
+    end: int = 0
 
 
 def find_secrets(text: str) -> Iterator[Secret]:
@@ -113,7 +115,7 @@ def find_secrets(text: str) -> Iterator[Secret]:
             if kind.proof is None or kind.proof(match.group()):
                 insort(claimed, (begin, end))
                 begins.insert(bisect_left(begins, begin), begin)
-                yield Secret(name, kind.certain, redacted(match.group()))
+                yield Secret(name, kind.certain, redacted(match.group()), begin, end)
 
 
 def redacted(text: str) -> str:
