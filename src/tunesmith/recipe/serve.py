@@ -124,6 +124,9 @@ class ServeSection(Section):
     gateways: int = Field(1, ge=1)
     """Copies of the process that checks, routes and limits requests."""
 
+    usd_per_hour: float | None = Field(None, ge=0)
+    """What the engines cost, all together; with it `tunesmith monitor` says what a thousand requests cost."""
+
     engine: EngineSection = EngineSection()
     """The engine of the base model."""
 
