@@ -167,24 +167,33 @@ def test_large_clusters_wait_in_a_queue(binary: Path) -> None:
     assert cluster["metadata"]["annotations"]["kueue.x-k8s.io/elastic-job"] == "true"
 
 
-def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+def test_the_dashboard_and_the_alerts_ask_for_metrics_that_exist(tmp_path: Path) -> None:
     """Ours are those the gateway writes; Ray's and vLLM's names must stand in the sources that are installed."""
+    from datetime import UTC, datetime
+
+    from tunesmith.monitor.traffic.log import TrafficLog
+    from tunesmith.monitor.traffic.rows import TrafficRow
+    from tunesmith.recipe.monitor import TrafficSection
     from tunesmith.serve.forward import Outcome
     from tunesmith.serve.metrics import Metrics
+    from tunesmith.store.home import Home
 
     dashboard = json.loads((ROOT / "k8s" / "monitoring" / "dashboard.json").read_text())
-    asked = {
-        name
-        for panel in dashboard["panels"]
-        for target in panel["targets"]
-        for name in re.findall(r"\b(?:ray|tunesmith)_[a-z0-9_]+(?=[{\[)])", target["expr"])
-    }
-    metrics = Metrics()
+    (rules,) = yaml.safe_load((ROOT / "k8s" / "monitoring" / "rules.yaml").read_text())["spec"]["groups"]
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions += [rule["expr"] for rule in rules["rules"]]
+    asked = {name for one in expressions for name in re.findall(r"\b(?:ray|tunesmith)_[a-z0-9_]+(?=[{\[)])", one)}
+    metrics = Metrics(TrafficLog(Home(tmp_path, "", str(tmp_path)), TrafficSection()))
+    metrics.note_answer(
+        TrafficRow("1", datetime.now(UTC), "x", "x", "x@1", "[]", answer="", empty=True, answer_tokens=1)
+    )
     metrics.note(
         "x@1", "/v1/chat/completions", Outcome(status=200, seconds=1, first_byte_seconds=1, pieces=2, broken=True)
     )
     ours = set(re.findall(r"^(\w+)[{ ]", metrics.text().decode(), re.MULTILINE))
     assert {name for name in asked if name.startswith("tunesmith_")} <= ours
+    assert len({one["id"] for one in dashboard["panels"]}) == len(dashboard["panels"])
+    assert all(one.count("(") == one.count(")") for one in expressions)
     theirs = {name for name in asked if name.startswith("ray_")}
     assert len(asked) - len(theirs) >= 5 and len(theirs) >= 8
     known = _names_in("ray", "dashboard/modules/metrics/dashboards", "*.py")
