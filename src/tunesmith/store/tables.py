@@ -274,6 +274,7 @@ findings = Table(
     Column("reason", Text, nullable=False),
     Column("evidence", JSON, nullable=False),
     Index("tunesmith_findings_name", "name", "at"),
+    Index("tunesmith_findings_rule", "name", "rule", "id"),
     CheckConstraint("kind IN ('drift', 'quality', 'health')", name="tunesmith_findings_kind"),
 )
 """Every evaluation of every rule of monitoring, fired or not. Triggers refuse UPDATE and DELETE."""

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.CheckConstraint("kind IN ('drift', 'quality', 'health')", name="tunesmith_findings_kind"),
     )
     op.create_index("tunesmith_findings_name", "tunesmith_findings", ["name", "at"])
+    op.create_index("tunesmith_findings_rule", "tunesmith_findings", ["name", "rule", "id"])
     keep_as_written("tunesmith_findings", "what monitoring found cannot be changed or deleted")
 
 

@@ -1,0 +1,30 @@
+"""Findings on a real PostgreSQL: the same tests as on SQLite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.postgres import postgres_server, postgres_url  # noqa: F401
+from tests.unit.monitor import test_findings
+from tunesmith.store.database import Database
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Database:  # noqa: F811
+    return Database.open(postgres_url)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_findings.test_findings_are_read_back_as_they_were_written,
+        test_findings.test_the_latest_of_each_rule,
+        test_findings.test_evidence_and_reasons_of_any_kind_can_be_written,
+        test_findings.test_what_was_found_cannot_be_changed,
+        test_findings.test_all_or_none,
+    ],
+)
+def test_findings_in_postgresql(database: Database, test: Any) -> None:
+    test(database)
