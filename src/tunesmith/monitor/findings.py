@@ -90,6 +90,15 @@ class Findings:
         with self._database.reading() as connection:
             return [_finding(row) for row in connection.execute(wanted.order_by(table.c.id))]
 
+    def last(self, name: str, rule: str, version: str | None = None) -> Finding | None:
+        """What one rule found last; of what is about one version, where one is given."""
+        wanted = select(table).where(table.c.name == name, table.c.rule == rule)
+        if version is not None:
+            wanted = wanted.where(table.c.version == version)
+        with self._database.reading() as connection:
+            row = connection.execute(wanted.order_by(table.c.id.desc()).limit(1)).first()
+        return None if row is None else _finding(row)
+
     def latest(self, name: str) -> dict[str, Finding]:
         """Rule -> what was written down of it last, by name of the rule."""
         newest = select(func.max(table.c.id)).where(table.c.name == name).group_by(table.c.rule)

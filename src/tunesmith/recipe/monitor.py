@@ -44,17 +44,26 @@ class DriftSection(Section):
 class QualitySection(Section):
     """When answers are no longer as good as on the day of release."""
 
-    delta: float = Field(0.002, gt=0, lt=1)
-    """Confidence of ADWIN: the chance that it sees a change where there is none (Bifet and Gavalda 2007)."""
+    delta: float = Field(0.05, gt=0, lt=1)
+    """Confidence of ADWIN (Bifet and Gavalda 2007), a bound of the chance that it sees a change where there is none: at
+    0.05, one stream in two hundred raises a false alarm within 2,000 values."""
 
-    page_hinkley_threshold: float = Field(20.0, gt=0)
-    """How far the cumulated deviation from the mean may go before Page-Hinkley says that it has changed."""
+    page_hinkley_threshold: float = Field(50.0, gt=0)
+    """How far what answers fall short of their mean by may cumulate before Page-Hinkley says that they got worse, in
+    standard deviations."""
+
+    lower_is_better: tuple[str, ...] = ()
+    """Metrics of feedback of which less is better: `seconds_to_edit`. Of all others more is."""
 
     golden_every_days: float = Field(7.0, gt=0)
     """How often the live version is evaluated again on the golden set."""
 
     golden_margin: float = Field(0.1, ge=0)
     """Loss on the golden set may rise above that on the day of release by this, in nats per token."""
+
+    golden_rows: int = Field(200, ge=20)
+    """Rows of the test split that the golden set begins with, and at most so many of each kind that came later: the
+    newest."""
 
 
 class MonitorSection(Section):

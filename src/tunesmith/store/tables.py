@@ -192,6 +192,7 @@ requests = Table(
     Column("truncated", Boolean),
     Column("invalid", Boolean),
     Index("tunesmith_requests_experiment", "experiment", "unit", "at"),
+    Index("tunesmith_requests_version", "version", "at"),
 )
 """One row for each request that an engine was asked: who answered, how it went. No text of it."""
 

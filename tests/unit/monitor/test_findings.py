@@ -45,6 +45,9 @@ def test_findings_are_read_back_as_they_were_written(database: Database) -> None
     assert found.since("other", None) == []
     assert found.of("story", "drift.alarm") == [many[0], many[2]]
     assert found.of("story", "drift.alarm", "story@1") == many[:1]
+    assert found.last("story", "drift.alarm") == many[2]
+    assert found.last("story", "drift.alarm", "story@1") == many[0]
+    assert found.last("story", "drift.alarm", "story@2") is None
     assert found.names() == ["story"]
 
 

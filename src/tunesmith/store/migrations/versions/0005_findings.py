@@ -26,6 +26,7 @@ def upgrade() -> None:
     )
     op.create_index("tunesmith_findings_name", "tunesmith_findings", ["name", "at"])
     op.create_index("tunesmith_findings_rule", "tunesmith_findings", ["name", "rule", "id"])
+    op.create_index("tunesmith_requests_version", "tunesmith_requests", ["version", "at"])
     keep_as_written("tunesmith_findings", "what monitoring found cannot be changed or deleted")
 
 

@@ -1,0 +1,93 @@
+"""What is said of a version's answers, and what shows in them, as streams of numbers in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Float, Select, case, cast, func, select
+
+from tunesmith.experiment.evidence import LIVE, THUMB
+from tunesmith.monitor.quality.detect import on_scale
+from tunesmith.store.database import Database
+from tunesmith.store.tables import feedback, requests
+
+INVALID, CORRECTION = "invalid", "correction"
+BOUNDED = (THUMB, INVALID, CORRECTION)
+"""Between 0 and 1 by themselves; of all other metrics the first values say what is much."""
+
+LESS_IS_BETTER = (INVALID, CORRECTION)
+
+STRETCH = 100_000
+"""Of a stream longer than two of these the oldest are left out, this many at a time: what is read is bounded."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One metric of one version: a value for each answer that has one, and when it came."""
+
+    metric: str
+    version: str
+    more_is_better: bool
+    values: tuple[float, ...]
+    moments: tuple[datetime, ...]
+
+    @property
+    def good(self) -> np.ndarray:
+        """(values,) between 0 and 1, more is better."""
+        good = on_scale(self.values, self.metric in BOUNDED)
+        if not self.more_is_better:
+            good = np.subtract(1.0, good)
+        return good
+
+
+def versions_of(database: Database, name: str, since: datetime) -> list[str]:
+    """Versions of a name, `name@N`, that have answered users since then."""
+    answered = select(requests.c.version).where(
+        requests.c.version.startswith(f"{name}@", autoescape=True), requests.c.at >= since, requests.c.role == LIVE
+    )
+    with database.reading() as connection:
+        return sorted(connection.execute(answered.distinct()).scalars())
+
+
+def read_streams(database: Database, version: str, lower_is_better: Collection[str] = ()) -> list[Stream]:
+    """Every metric of a version, from its first answer on: what clients say, and whether answers are valid.
+
+    The corrections' numbers are those that `corrections.measure` has written beside them.
+    """
+    of_users = (requests.c.version == version) & (requests.c.role == LIVE)
+    said = (
+        select(feedback.c.at, feedback.c.value)
+        .join(requests, requests.c.id == feedback.c.request)
+        .where(of_users, feedback.c.value.is_not(None))
+        .order_by(feedback.c.at, feedback.c.request, feedback.c.tenant)
+    )
+    checked = (
+        select(requests.c.at, cast(case((requests.c.invalid.is_(True), 1.0), else_=0.0), Float))
+        .where(of_users, requests.c.invalid.is_not(None))
+        .order_by(requests.c.at, requests.c.id)
+    )
+    metrics = said.with_only_columns(feedback.c.metric, maintain_column_froms=True).order_by(None).distinct()
+    with database.reading() as connection:
+        wanted = {
+            str(metric): said.where(feedback.c.metric == metric) for metric in connection.execute(metrics).scalars()
+        }
+    found = [(metric, _read(database, rows)) for metric, rows in [*sorted(wanted.items()), (INVALID, checked)]]
+    return [
+        Stream(
+            metric, version, metric not in LESS_IS_BETTER and metric not in lower_is_better,
+            tuple(float(value) for _, value in rows), tuple(moment for moment, _ in rows),
+        )
+        for metric, rows in found
+        if rows
+    ]  # fmt: skip
+
+
+def _read(database: Database, rows: Select[Any]) -> list[tuple[datetime, float]]:
+    with database.reading() as connection:
+        number = connection.execute(select(func.count()).select_from(rows.order_by(None).subquery())).scalar_one()
+        skipped = max(0, (number // STRETCH - 1) * STRETCH)
+        return [(row[0], row[1]) for row in connection.execute(rows.offset(skipped))]
