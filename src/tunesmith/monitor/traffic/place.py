@@ -20,9 +20,11 @@ FOLDER = "traffic"
 
 
 class Place:
-    """The log of one home. Every path is relative to it; a file appears whole or not at all."""
+    """The log of one home, or another folder of Parquet files beside it. Every path is relative to it; a file appears
+    whole or not at all."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, folder: str = FOLDER) -> None:
+        self._folder = folder
         location = home.artifacts
         if location.startswith("file://"):
             location = unquote(urlsplit(location).path)
@@ -88,7 +90,7 @@ class Place:
     def _files(self) -> tuple[AbstractFileSystem, str]:
         if self._found is None:
             files, root = file_system(self._location, options=True)
-            self._found = files, f"{root.rstrip('/')}/{FOLDER}"
+            self._found = files, f"{root.rstrip('/')}/{self._folder}"
         return self._found
 
     def _listed(self, path: str, deep: bool) -> list[dict[str, Any]]:
@@ -116,7 +118,7 @@ class Place:
             # The reason may repeat the location with its keys.
             reason = (str(error).replace(self._location, self.shown).splitlines() or ["no reason given"])[0][:300]
             raise StoreError(
-                f"the traffic log cannot be read or written: {reason}",
-                where=f"{self.shown}/{FOLDER}",
+                f"the files cannot be read or written: {reason}",
+                where=f"{self.shown}/{self._folder}",
                 fix="check that the place exists, that you may use it and that it has space",
             ) from None
