@@ -11,7 +11,7 @@ from typing import Any
 from tunesmith.data.example import BadRow, Example, Message
 from tunesmith.data.render import Renderer
 from tunesmith.data.template import ChatTemplate
-from tunesmith.errors import EvaluationError
+from tunesmith.errors import DataError, EvaluationError
 from tunesmith.evaluate.answers import Answer, Contestant, ContestantKind, TestRow
 from tunesmith.evaluate.generate import generate
 from tunesmith.evaluate.likelihood import negative_log_likelihoods
@@ -66,6 +66,29 @@ class Contest:
             for row, reference, text, nll in zip(rows, references, texts, sums, strict=True)
         )
         return Contestant(name, kind, variant.description, answers)
+
+    def likelihoods(self, name: str, rows: Sequence[Example]) -> list[tuple[float, int]]:
+        """Nats of each row's reference answer and its tokens, as what was tuned finds it; nothing is generated.
+
+        Raises EvaluationError when a row is none, or has no room.
+        """
+        asked = [self._ids(ZERO_SHOT, row) for row in rows]
+        prompts, references = [prompt for prompt, _ in asked], [reference for _, reference in asked]
+        self._check_room(prompts, references, name)
+        sums = negative_log_likelihoods(self.model, prompts, references, self._step(name, rows))
+        return [(nats, len(reference)) for nats, reference in zip(sums, references, strict=True)]
+
+    def readable(self, rows: Sequence[Example]) -> list[int]:
+        """Which rows the template takes and the model has room for, by number."""
+        found = []
+        for number, row in enumerate(rows):
+            try:
+                prompt, reference = self._ids(ZERO_SHOT, row)
+                self._check_room([prompt], [reference], str(row.origin))
+            except (DataError, EvaluationError):
+                continue
+            found.append(number)
+        return found
 
     def test_row(self, row: Example) -> TestRow:
         """The row as the report shows it: the prompt as text, without the template's markers; the reference as the
