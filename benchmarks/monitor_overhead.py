@@ -92,7 +92,7 @@ def main() -> None:
         if chosen.part != "engine":
             figures |= before_a_double(folder / "double", *((2, 1000) if chosen.quick else (4, 3000)))
         if chosen.part != "double":
-            figures |= before_an_engine(folder / "engine", *((2, 16) if chosen.quick else (12, 32)))
+            figures |= before_an_engine(folder / "engine", *((2, 16) if chosen.quick else (8, 24)))
     print(json.dumps(figures))
 
 

@@ -44,9 +44,12 @@ class Place:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(target, content)
                 return
-            # All of it in one go: an object is there when it is closed, and not before.
-            with files.open(f"{root}/{path}", "wb") as out:
-                out.write(content)
+            try:
+                # All of it in one go: an object is there when it is closed, and not before.
+                with files.open(f"{root}/{path}", "wb") as out:
+                    out.write(content)
+            except FileNotFoundError as error:  # the bucket, not the object
+                raise OSError(str(error)) from None
 
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
