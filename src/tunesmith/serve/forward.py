@@ -22,6 +22,9 @@ ATTEMPTS, PAUSE_SECONDS = 4, 0.25
 
 EVENT = b"data: "
 
+MAX_KEPT = 4 * 2**20
+"""Bytes of a streamed answer that are kept to be looked at: of a longer one nothing is. Some 16,000 tokens."""
+
 
 @dataclass
 class Outcome:
@@ -92,7 +95,7 @@ class Forward(Response):
             await send_problem(problem, send, self.named)
             return
         async with answer:
-            outcome.status = answer.status
+            kept, outcome.status = 0, answer.status
             start = {"type": "http.response.start", "status": answer.status, "headers": self._headers(answer)}
             try:
                 async for chunk in answer.content.iter_any():
@@ -103,6 +106,9 @@ class Forward(Response):
                     outcome.pieces += chunk.count(EVENT)
                     if outcome.kept is not None:
                         outcome.kept.append(chunk)
+                        kept += len(chunk)
+                        if kept > MAX_KEPT and self.stream:
+                            outcome.kept = None
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             except (aiohttp.ClientError, ConnectionError):
                 outcome.broken = True

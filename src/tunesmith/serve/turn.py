@@ -83,7 +83,10 @@ class Row:
         }  # fmt: skip
         self.state.recorder.note(noted)
         if (log := self.state.traffic_log) is not None and self.asked is not None and (name := self.name) is not None:
-            log.offer(Seen(name, noted, self.path, self.asked, outcome.kept or [], is_stream(self.body), self.of))
+            if outcome.kept is None:
+                log.pass_over()
+            else:
+                log.offer(Seen(name, noted, self.path, self.asked, outcome.kept, is_stream(self.body), self.of))
 
 
 def forward(

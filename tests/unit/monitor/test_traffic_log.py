@@ -137,7 +137,7 @@ def test_the_thread_writes_by_itself_and_the_rest_when_it_ends(home: Home) -> No
     log.start()
     log.offer(seen(1))
     deadline = time.monotonic() + 10
-    while not files(home) and time.monotonic() < deadline:
+    while len(read_traffic(home, "tiny")) < 1 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert len(read_traffic(home, "tiny")) == 1
     log.offer(seen(2))
@@ -330,6 +330,17 @@ def test_only_one_gateway_tidies(home: Home) -> None:
     with FileLock(home.folder / ".traffic.lock"):
         log.tidy(NOW)
         assert len(files(home)) == 1
+    log.tidy(NOW)
+    assert files(home) == []
+
+
+def test_tidying_where_storage_is_gone_is_said_and_no_error(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    write_traffic(home, [row(1, NOW - timedelta(days=99))])
+    log = TrafficLog(home, TrafficSection())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Place, "remove", lambda self, path: (_ for _ in ()).throw(StoreError("the store is gone")))
+        log.tidy(NOW)
+    assert "old files stay for now: the store is gone" in caplog.text
     log.tidy(NOW)
     assert files(home) == []
 

@@ -149,6 +149,20 @@ def test_what_answers_are_like_is_counted_for_prometheus(version: Version) -> No
     talk(version, work, traffic=TrafficSection())
 
 
+def test_an_answer_without_end_is_passed_on_and_not_kept(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunesmith.serve.forward.MAX_KEPT", 1000)
+
+    async def work(client: httpx.AsyncClient, engine: Engine, state: State) -> None:
+        says(engine, "Hello " * 1000)
+        answer = await client.post(CHAT, json={**HELLO, "stream": True})
+        assert answer.text.count("Hello") == 999  # the first is in two pieces
+        assert written(state) == [] and state.traffic_log is not None and state.traffic_log.lost == 1
+        await client.post(CHAT, json=HELLO)
+        assert len(written(state)) == 1
+
+    talk(version, work, traffic=TrafficSection())
+
+
 def test_requests_go_on_while_storage_hangs(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 

@@ -92,6 +92,11 @@ class TrafficLog:
             self.pending += size
             self._queue.append(seen)
 
+    def pass_over(self) -> None:
+        """Count a request that cannot be handed over: its answer is too long to be kept."""
+        with self._lock:
+            self.lost += 1
+
     def start(self) -> None:
         """Begin to write, in a thread that ends with `close`."""
         self._thread = threading.Thread(target=self._run, name="traffic log", daemon=True)
@@ -107,7 +112,7 @@ class TrafficLog:
             log.warning("traffic log: %d rows are lost, storage did not take them in time", left)
 
     def tidy(self, now: datetime | None = None) -> None:
-        """Delete what is too old, and put small files of past hours together. Raises StoreError.
+        """Delete what is too old, and put small files of past hours together; where storage is gone, another time.
 
         Of the gateways that share a home folder one does it.
         """
@@ -119,6 +124,8 @@ class TrafficLog:
                 put_together(self._place, now)
         except Timeout:
             return
+        except TunesmithError as error:
+            log.warning("traffic log: old files stay for now: %s", error.what)
 
     def flush(self) -> bool:
         """Look at what has come and write all of it; False where storage does not take it."""
