@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.serve import EngineSection, ServeSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion
+from tunesmith.serve.app import planned
 from tunesmith.serve.bases import base_name
 from tunesmith.serve.catalogue import read_catalogue
 from tunesmith.serve.plan import is_loopback, plan_serving
@@ -152,3 +154,23 @@ def test_a_secret_is_needed(token: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_settings_that_make_no_sense(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         EngineSection.model_validate(values)
+
+
+def test_traffic_is_written_down_where_the_recipe_says_so(home: Home, tmp_path: Path) -> None:
+    """Also where a registered name is served by the recipe that it was made with."""
+    from tunesmith.cli.serve import _asked
+
+    watched = {"monitor": {"traffic": {"rate": 0.25}}}
+    tiny_versions.register(tmp_path, recipe=watched)
+    model = {"source": str(tmp_path / "base")}
+    recipe = tmp_path / "recipe.yaml"
+    for sections, rate in (({}, None), (watched, 0.25), ({"monitor": {}}, 1.0)):
+        recipe.write_text(json.dumps({"name": "tiny", "model": model, "data": {"train": "none.jsonl"}, **sections}))
+        traffic = planned({"recipe": str(recipe)}).gateway.traffic
+        assert (traffic and traffic.rate) == rate
+        traffic = _asked(str(recipe), (), home)[4]
+        assert (traffic and traffic.rate) == rate
+    traffic = _asked("tiny", (), home)[4]
+    assert traffic is not None and traffic.rate == 0.25
+    traffic = planned({"recipe": str(recipe), "set": ["monitor.traffic.rate=0.5"]}).gateway.traffic
+    assert traffic is not None and traffic.rate == 0.5
