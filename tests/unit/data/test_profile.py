@@ -77,7 +77,7 @@ def test_any_conversation_can_be_described(messages: list[dict[str, Any]]) -> No
     values = [value for value in describe(messages, "").values() if isinstance(value, float)]
     assert np.isfinite(values).all()
     profile = build_profile([example("some text")])
-    assert len(profile.embed([messages, []])) == 2
+    assert len(profile.of_prompts([messages, []])) == 2
 
 
 def test_features_count_words_and_grams_of_each_text_alone() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,9 +50,26 @@ class Profile:
     def __len__(self) -> int:
         return len(self.features)
 
-    def embed(self, messages: Sequence[Sequence[Mapping[str, Any]]]) -> Features:
-        """Features of other prompts, made as the profile's own were."""
-        return features([own_text(asked(prompt), self.shared) for prompt in messages])
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of what traffic is compared with."""
+        made = hashlib.sha256()
+        for values in (*self.numbers.values(), *vars(self.features).values()):
+            made.update(np.ascontiguousarray(values).tobytes())
+        for values in self.categories.values():
+            made.update("\x1f".join(values.tolist()).encode("utf-8", "surrogatepass"))
+        return made.hexdigest()[:16]
+
+    def of_prompts(self, prompts: Sequence[Sequence[Mapping[str, Any]]]) -> Profile:
+        """The same of other prompts, without answers: their descriptors and features as this profile's were made."""
+        described = [describe(prompt) for prompt in prompts]
+        return Profile(
+            len(prompts),
+            number_columns(described, (*NUMBERS, TURNS)),
+            category_columns(described, CATEGORIES),
+            features([own_text(asked(prompt), self.shared) for prompt in prompts]),
+            self.shared,
+        )
 
     def summary(self) -> dict[str, Any]:
         """Deciles of each number and the shares of each category's commonest values."""
