@@ -24,6 +24,7 @@ VERBS = {
     "registry": "List versions and move aliases.",
     "serve": "Put versions behind an endpoint that any OpenAI client can use.",
     "experiment": "Variants in real traffic, and statistics that decide.",
+    "review": "Have people judge answers, blind; read what they said.",
     "keys": "Make and revoke API keys of that endpoint.",
     "chat": "Talk to a registered version.",
     "export": "Write a version as merged safetensors for other tools.",

@@ -28,7 +28,7 @@ def command() -> None:
 @command.command()
 @click.argument("tenant")
 @click.option(
-    "--scope", "scopes", multiple=True, help="infer, feedback or admin; repeatable.  [default: infer, feedback]"
+    "--scope", "scopes", multiple=True, help="infer, feedback, review or admin; repeatable.  [default: infer, feedback]"
 )
 @click.option("--requests-per-minute", type=click.IntRange(min=1), help="Requests a minute; no limit if left out.")
 @click.option("--tokens-per-minute", type=click.IntRange(min=1), help="Tokens of answers a minute.")

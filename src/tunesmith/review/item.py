@@ -122,8 +122,7 @@ class Item:
 
     def shown_to(self, rater: str) -> list[Answer]:
         """The answers from left to right, as this rater always sees them."""
-        swap = len(self.answers) == 2 and drawn("side", self.id, rater) < 0.5
-        return list(reversed(self.answers)) if swap else list(self.answers)
+        return in_order(self.answers, self.id, rater)
 
 
 @dataclass(frozen=True)
@@ -154,6 +153,12 @@ class Correction:
     rater: str
     at: datetime
     request: str | None = None
+
+
+def in_order(answers: list[Answer], item_id: str, viewer: str) -> list[Answer]:
+    """The answers of an item from left to right for one who sees them: a side is drawn by item and viewer."""
+    swap = len(answers) == 2 and drawn("side", item_id, viewer) < 0.5
+    return list(reversed(answers)) if swap else list(answers)
 
 
 def drawn(*what: str) -> float:

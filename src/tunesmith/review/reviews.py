@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunesmith.review.preference import Preferences
     from tunesmith.review.results import Results
 
+LOCK = "reviews"
 MAX_CORRECTION = 100_000
 MAX_SECONDS = 3600.0
 """Who took longer has been away: the time is not kept."""
@@ -41,17 +42,17 @@ class Reviews:
 
     def add(self, items: Sequence[NewItem]) -> list[str]:
         """Put items before people and return their ids. One that is there already is only moved up, not added twice."""
-        new = {one.id: one for one in items}
+        new, now = {one.id: one for one in items}, self._now()
         ids = list(new)
-        with self._database.writing("review items") as connection:
+        with self._database.writing(LOCK) as connection:
             known: dict[str, float] = {}
             for start in range(0, len(ids), AT_ONCE):
                 asked = select(review_items.c.id, review_items.c.priority)
                 rows = connection.execute(asked.where(review_items.c.id.in_(ids[start : start + AT_ONCE])))
                 known.update({row.id: row.priority for row in rows})
-            rows_ = [_row(one, self._now()) for one in new.values() if one.id not in known]
-            if rows_:
-                connection.execute(insert(review_items), rows_)
+            made = [_row(one, now) for one in new.values() if one.id not in known]
+            if made:
+                connection.execute(insert(review_items), made)
             for one in new.values():
                 if one.id in known and one.priority > known[one.id]:
                     changed = update(review_items).where(review_items.c.id == one.id)
@@ -71,22 +72,23 @@ class Reviews:
         found = self.item(item)
         said = Rating(item, rater, self._now(), choice, scales or {}, _text(correction, found), _seconds(seconds))
         check_rating(said, found, self.rubric(found.name))
-        with self._database.writing(f"review {item}") as connection:
+        with self._database.writing(LOCK) as connection:
             _put(connection, said)
         return said
 
     def bring_in(self, ratings: Iterable[Rating]) -> int:
-        """Write down ratings from elsewhere; of two by the same rater the later counts. Returns how many were newer.
-
-        Raises DataError for one that fits no item.
+        """Write down ratings from elsewhere, all or none; of two by the same rater the later counts. Returns how many
+        were newer. Raises DataError for one that fits no item.
         """
+        every = list(ratings)
+        items = {item: self.item(item) for item in {said.item for said in every}}
+        rubrics = {name: self.rubric(name) for name in {item.name for item in items.values()}}
+        for said in every:
+            check_rating(said, items[said.item], rubrics[items[said.item].name])
         brought = 0
-        for said in ratings:
-            found = self.item(said.item)
-            check_rating(said, found, self.rubric(found.name))
-            with self._database.writing(f"review {said.item}") as connection:
-                mine = _mine(said)
-                before = connection.execute(select(review_ratings.c.at).where(*mine)).scalar()
+        with self._database.writing(LOCK) as connection:
+            for said in every:
+                before = connection.execute(select(review_ratings.c.at).where(*_mine(said))).scalar()
                 if before is None or before < said.at:
                     _put(connection, said)
                     brought += 1
@@ -174,7 +176,7 @@ class Reviews:
                     f"'{scale.name}' was rated from {old.low} to {old.high} already", where="scales",
                     fix="give the new scale another name",
                 )  # fmt: skip
-        with self._database.writing("review rubrics") as connection:
+        with self._database.writing(LOCK) as connection:
             connection.execute(delete(review_rubrics).where(review_rubrics.c.name == name))
             connection.execute(insert(review_rubrics).values(name=name, **values))
 

@@ -34,7 +34,7 @@ class Scale(Section):
     @model_validator(mode="after")
     def _goes_up(self) -> Scale:
         if self.low >= self.high:
-            raise ValueError(f"high: {self.high} is not above low, {self.low}", "give low the smaller number")
+            raise ValueError(f"a scale from {self.low} to {self.high} does not go up", "give low the smaller number")
         return self
 
     @property
@@ -73,7 +73,7 @@ class Rubric(Section):
         names = [scale.name for scale in self.scales]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"scales: '{twice}' is there twice", "give each scale a name of its own")
+            raise ValueError(f"scale '{twice}' is there twice", "give each scale a name of its own")
         return self
 
 
