@@ -47,9 +47,8 @@ async function load(url, options, push) {
 function begin() {
   restore();
   mark();
-  const first = find("[autofocus]") || (main()?.dataset.kind === "answer" ? nextScale() : find("input[name=choice]"));
-  // Seen by screen readers and by the next key, without moving the page.
-  (first || main())?.focus({ preventScroll: true });
+  // Screen readers begin to read at the top of what is new; keys work from anywhere.
+  (find("[autofocus]") || main())?.focus({ preventScroll: true });
 }
 
 function mark() {
