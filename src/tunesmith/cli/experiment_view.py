@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tunesmith.experiment.book import Book
     from tunesmith.experiment.experiment import Experiment
     from tunesmith.registry.registry import Registry
+    from tunesmith.report.page import Section
     from tunesmith.store.database import Database
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -98,7 +99,7 @@ def report(experiment: str, path: Path) -> None:
         for variant in found.treatments
         for goal in found.goals
     }
-    write_output(path, experiment_page(standing, book.history(found.id), lines))
+    write_output(path, experiment_page(standing, book.history(found.id), lines, _judged(database, found.name)))
     click.echo(str(path))
 
 
@@ -126,6 +127,20 @@ def history(experiment: str, as_json: bool) -> None:
 def shares_of(experiment: Experiment) -> str:
     """The weights in words."""
     return ", ".join(f"{name} {weight:g} %" for name, weight in experiment.weights.items())
+
+
+def _judged(database: Database, name: str) -> list[Section]:
+    """What people said of the name's answers, if any did and the packages for its figures are here."""
+    from importlib.util import find_spec
+
+    from tunesmith.review.reviews import Reviews
+
+    reviews = Reviews(database)
+    if not reviews.names().get(name, (0, 0))[1] or any(find_spec(one) is None for one in ("choix", "scipy")):
+        return []
+    from tunesmith.review.report import judgement
+
+    return [judgement(reviews.results(name))]
 
 
 def open_book() -> tuple[Registry, Book, Database]:

@@ -38,6 +38,9 @@ def command() -> None:
     "--against", default="best_prompt", show_default=True,
     help="With --from: best_prompt, base, or the name of a contestant, to stand beside the tuned model.",
 )  # fmt: skip
+@click.option("--from-traffic", is_flag=True, help="Pairs of live and shadow answers to the same request.")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True,
+              help="With --from-traffic: how far back.")  # fmt: skip
 @click.option("--most", type=click.IntRange(min=1), help="Add so many at most, drawn at random.")
 @click.option("--rubric", "rubric_file", type=click.Path(path_type=Path), help="Judge NAME by this YAML file.")
 @as_json
@@ -45,6 +48,8 @@ def add(
     name: str,
     report: Path | None,
     against: str,
+    from_traffic: bool,
+    days: float,
     most: int | None,
     rubric_file: Path | None,
     as_json: bool,
@@ -54,15 +59,16 @@ def add(
     \b
     Example:
       tunesmith review add summaries --from report.json --most 50
-      tunesmith review add summaries --rubric rubric.yaml
+      tunesmith review add summaries --from-traffic --rubric rubric.yaml
     """
-    from tunesmith.cli.review_sources import from_report, thinned
+    from tunesmith.cli.review_sources import from_report, from_traffic_log, thinned
     from tunesmith.review.rubric import read_rubric
 
-    if not (report or rubric_file):
-        raise click.UsageError("say what to add: --from report.json or --rubric rubric.yaml")
+    if not (report or from_traffic or rubric_file):
+        raise click.UsageError("say what to add: --from report.json, --from-traffic, or --rubric rubric.yaml")
     rubric = read_rubric(rubric_file) if rubric_file else None
     items = from_report(name, report, against) if report else []
+    items += from_traffic_log(name, days) if from_traffic else []
     items = thinned(items, most)
     reviews = open_reviews(create=True)
     before = reviews.names().get(name, (0, 0))[0]

@@ -1,4 +1,4 @@
-"""Where pairs for people come from: an evaluation's report."""
+"""Where pairs for people come from: an evaluation's report, and requests that two versions answered."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from tunesmith.review.item import NewItem
 
 SEED = "draw"
@@ -37,8 +39,54 @@ def from_report(name: str, path: Path, against: str) -> list[NewItem]:
     ]  # fmt: skip
 
 
+def from_traffic_log(name: str, days: float) -> list[NewItem]:
+    """Live and shadow answers to the same request, from the traffic log of the home at hand."""
+    from datetime import UTC, datetime, timedelta
+
+    from tunesmith.monitor.traffic.read import read_traffic
+    from tunesmith.store.home import find_home
+
+    since = datetime.now(UTC) - timedelta(days=days)
+    rows = read_traffic(find_home(), name, since=since, roles=("live", "shadow")).to_pylist()
+    return pairs_of_traffic(name, rows)
+
+
+def pairs_of_traffic(name: str, rows: Iterable[Mapping[str, object]]) -> list[NewItem]:
+    """Pair each shadow with the live request it is a copy of, where both answered and differ.
+
+    The id of the live request goes along: what people say can be joined with its feedback.
+    """
+    import json
+
+    from tunesmith.review.item import Answer, NewItem
+
+    every = list(rows)
+    live = {row["id"]: row for row in every if row["role"] == "live"}
+    found = []
+    for row in every:
+        seen = live.get(row.get("request_of")) if row["role"] == "shadow" else None
+        if seen is None or not row["answer"] or not seen["answer"] or row["answer"] == seen["answer"]:
+            continue
+        if row["version"] == seen["version"]:
+            continue
+        messages = [
+            {"role": str(one.get("role")), "content": _text(one.get("content"))}
+            for one in json.loads(str(seen["messages"]))
+        ]
+        answers = [Answer(str(one["version"]), str(one["answer"])) for one in (row, seen)]
+        found.append(NewItem(name, "pair", messages, answers, request=str(seen["id"])))
+    return found
+
+
 def thinned(items: list[NewItem], most: int | None) -> list[NewItem]:
     """So many of them at most, drawn at random, always the same for the same items."""
     from tunesmith.review.item import drawn
 
     return items if most is None else sorted(items, key=lambda one: drawn(SEED, one.id))[:most]
+
+
+def _text(content: object) -> str:
+    """A message's text; of parts, those that are text."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return "" if content is None else str(content)

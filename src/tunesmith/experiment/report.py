@@ -16,9 +16,12 @@ STATUS: dict[str, Literal["pass", "warn", "fail"]] = {"promote": "pass", "roll b
 
 
 def experiment_page(
-    standing: Standing, changes: Sequence[dict[str, Any]], lines: dict[tuple[str, str], list[Look]]
+    standing: Standing,
+    changes: Sequence[dict[str, Any]],
+    lines: dict[tuple[str, str], list[Look]],
+    more: Sequence[Section] = (),
 ) -> str:
-    """One HTML file. `lines` are the looks of each variant and metric."""
+    """One HTML file. `lines` are the looks of each variant and metric; `more` is what else is known of the name."""
     experiment = standing.experiment
     weights = ", ".join(f"{name} {weight:g} %" for name, weight in experiment.weights.items())
     sections = [
@@ -44,6 +47,7 @@ def experiment_page(
                       for name, rulings in standing.rulings.items() for one in rulings),
             ),
         )),
+        *more,
         Section("Users", (
             Table(
                 ("since", *experiment.variants),

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import orjson
@@ -128,6 +129,10 @@ def build_app(state: State) -> FastAPI:
         state.access.caller(request.headers.get("authorization"), "admin")
         return Response(metrics.text(), media_type=metrics.media_type)
 
+    if find_spec("jinja2") is not None:
+        from tunesmith.review.page.app import build_review_app
+
+        app.mount("/review", build_review_app(state.database))
     return app
 
 

@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.cli.conftest import Run
 from tests.unit.evaluate.made_up import report_of
 from tests.unit.serve.ports import free_port
+from tunesmith.monitor.traffic.rows import TrafficRow
+from tunesmith.monitor.traffic.write import write_traffic
 from tunesmith.review.reviews import Reviews
 from tunesmith.store.database import Database
 from tunesmith.store.home import find_home
@@ -46,6 +50,30 @@ def test_pairs_from_a_report_are_blind_and_come_once(tunesmith: Run, report: Pat
     assert {len(one.answers) for one in items} == {2} and {one.messages[0]["role"] for one in items} == {"user"}
     assert json.loads(tunesmith("review", "ls", "--json").stdout)[0] == {"name": "functions", "items": 7, "ratings": 0}
     assert "functions" in tunesmith("review", "ls").stdout
+
+
+def test_pairs_from_traffic_are_live_and_shadow_of_one_request(tunesmith: Run, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    asked = json.dumps([{"role": "user", "content": [{"type": "text", "text": "Hello?"}]}])
+
+    def row(number: int, role: str = "live", **more: Any) -> TrafficRow:
+        version = "summaries@2" if role == "shadow" else "summaries@1"
+        values = {"version": version, "answer": f"{version} {number}", "role": role, **more}
+        return TrafficRow(id=f"{role}{number}", at=now, name="summaries", model="summaries", messages=asked, **values)
+
+    rows = [row(n) for n in range(5)]
+    rows += [row(n, "shadow", request_of=f"live{n}") for n in range(3)]
+    rows += [
+        row(3, "shadow", request_of="live3", answer="summaries@1 3"), row(4, "shadow", request_of="live4", answer=None),
+        row(9, "shadow", request_of="live9"), row(8),
+    ]  # fmt: skip
+    write_traffic(find_home(), rows)
+    added = json.loads(tunesmith("review", "add", "summaries", "--from-traffic", "--json").stdout)
+    assert added["added"] == 3
+    items = reviews().items("summaries")
+    assert sorted(str(one.request) for one in items) == ["live0", "live1", "live2"]
+    assert {one.messages[0]["content"] for one in items} == {"Hello?"}
+    assert {tuple(one.sources) for one in items} == {("summaries@2", "summaries@1")}
 
 
 def test_results_in_words_and_json(tunesmith: Run, report: Path) -> None:

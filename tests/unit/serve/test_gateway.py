@@ -359,3 +359,17 @@ def test_a_broken_variant_leaves_by_itself(version: Version, monkeypatch: pytest
                 await asyncio.sleep(0.05)
 
     talk(version, work)
+
+
+def test_the_review_page_is_under_the_gateway(version: Version) -> None:
+    async def work(client: httpx.AsyncClient, _: Engine, state: State) -> None:
+        secret = Keyring(state.database).create("ann", ("review",), "test")[1]
+        asked = await client.get("/review", follow_redirects=True)
+        assert str(asked.url).endswith("/review/login") and "API key" in asked.text
+        assert "default-src 'none'" in asked.headers["content-security-policy"]
+        page = await client.post("/review/login", data={"key": secret}, follow_redirects=True)
+        assert "What is to be judged" in page.text and page.request.url.path == "/review/"
+        assert (await client.get("/review/static/review.js")).status_code == 200
+        assert "/review" not in (await client.get("/openapi.json")).text
+
+    talk(version, work)
