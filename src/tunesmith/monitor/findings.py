@@ -17,6 +17,9 @@ from tunesmith.store.tables import findings as table
 FindingKind = Literal["drift", "quality", "health"]
 SECONDS_PER_DAY = 86_400
 LOCK = "findings"
+GOLDEN = "quality.golden"
+"""The rule of the golden set, which stands beside those of streams: `quality.METRIC.DETECTOR`."""
+
 MAX_REASON = 2000
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import EvaluationError
-from tunesmith.monitor.findings import Finding, Findings
+from tunesmith.monitor.findings import GOLDEN, Finding, Findings
 from tunesmith.monitor.golden.compare import Change, Losses, changes, loss
 from tunesmith.monitor.golden.grow import add_corrections, rows_to_evaluate
 from tunesmith.monitor.golden.measure import Report, measure
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from tunesmith.store.database import Database
     from tunesmith.store.home import Home
 
-RULE = "quality.golden"
 AGAIN = timedelta(days=1)
 """Corrections are read again from so long before the newest that is kept: one may have been written late."""
 
 
 def is_due(findings: Findings, version: Version, settings: MonitorSection, now: datetime) -> bool:
     """Whether the version was not evaluated yet, or so long ago that it is time again."""
-    last = findings.last(version.name, RULE, version.reference)
+    last = findings.last(version.name, GOLDEN, version.reference)
     return last is None or now - last.at >= timedelta(days=settings.quality.golden_every_days)
 
 
@@ -57,7 +56,7 @@ def evaluate_golden(
     rows = [row for row in rows if row.id in found]
     compared = changes(rows, found, first or found, settings.quality.golden_margin)
     return Finding(
-        version.name, now, RULE, "quality", first is not None and any(one.worse for one in compared),
+        version.name, now, GOLDEN, "quality", first is not None and any(one.worse for one in compared),
         _reason(found, first, compared, settings.quality.golden_margin), _evidence(rows, found, first, compared),
         version.reference,
     )  # fmt: skip
@@ -65,7 +64,7 @@ def evaluate_golden(
 
 def _first(findings: Findings, version: Version) -> dict[str, tuple[float, int]] | None:
     """Losses of the day of release, by row."""
-    for one in findings.of(version.name, RULE, version.reference):
+    for one in findings.of(version.name, GOLDEN, version.reference):
         kept = one.evidence.get("losses")
         if isinstance(kept, dict):
             return {row: (float(nats), int(tokens)) for row, (nats, tokens) in kept.items()}
