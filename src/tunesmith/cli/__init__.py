@@ -25,6 +25,7 @@ VERBS = {
     "serve": "Put versions behind an endpoint that any OpenAI client can use.",
     "experiment": "Variants in real traffic, and statistics that decide.",
     "review": "Have people judge answers, blind; read what they said.",
+    "monitor": "Watch what is asked and answered: drift, quality, health.",
     "keys": "Make and revoke API keys of that endpoint.",
     "chat": "Talk to a registered version.",
     "export": "Write a version as merged safetensors for other tools.",

@@ -56,8 +56,8 @@ def week(region: list[str]) -> list[Finding]:
         findings.append(found("drift.alarm", hours, window == 5, **span, region=region if late else []))
         recent = 0.9 - 0.1 * window
         findings.append(
-            found("quality.thumb.adwin", hours, window == 5, metric="thumb", count=100 * window, first=0.9, recent=recent,
-                  since=span["since"], **{"alarm": None})
+            found("quality.thumb.adwin", hours, window == 5, metric="thumb", count=100 * window, first=0.9,
+                  recent=recent, since=span["since"])
         )  # fmt: skip
         findings.append(found("health.errors", hours, part=1, of=100, value=0.01, requests=100))
     findings.append(found("quality.golden", 50, loss=1.1, loss_at_release=1.1, changes=[], losses={"r": [1.0, 1]}))
@@ -108,7 +108,8 @@ def test_the_page_shows_what_changed_and_hostile_text_stays_text(home: Home) -> 
             messages=messages, answer=f"answer {HOSTILE[:-1]}",
         )
         for number, (one, messages) in enumerate({
-            "b": '[{"role": "user", "content": "second <b>new</b> thing"}]', "x": '[{"role": "user", "content": "old"}]',
+            "b": '[{"role": "user", "content": "second <b>new</b> thing"}]',
+            "x": '[{"role": "user", "content": "old"}]',
             "a": '[{"role": "user", "content": "first new thing"}]', "c": "no JSON <script>",
         }.items())
     ])  # fmt: skip

@@ -1,0 +1,109 @@
+"""One round of watching: everything is looked at once, and what was found is written down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from tunesmith.errors import TunesmithError
+from tunesmith.monitor.corrections import measure
+from tunesmith.monitor.drift_rules import watch_inputs
+from tunesmith.monitor.findings import Finding, Findings, utc_now
+from tunesmith.monitor.golden.evaluate import evaluate_golden, is_due
+from tunesmith.monitor.golden.measure import Report
+from tunesmith.monitor.health_rules import watch_health
+from tunesmith.monitor.live import live_version
+from tunesmith.monitor.quality.watch import watch_quality
+from tunesmith.recipe.monitor import MonitorSection
+from tunesmith.recipe.schema import Recipe
+from tunesmith.registry.registry import Registry
+from tunesmith.registry.version import Version
+from tunesmith.store.database import Database
+from tunesmith.store.home import Home
+
+log = logging.getLogger(__name__)
+
+
+def look(
+    home: Home,
+    recipe: Recipe,
+    now: Callable[[], datetime] = utc_now,
+    tell: Callable[[str], None] = log.warning,
+    report: Report = lambda what, done, of: None,
+) -> list[Finding]:
+    """Look at drift, quality and health of a recipe's name since the last time, and at the golden set when it is time.
+
+    Where each rule stopped is known from what it found: nothing is looked at twice, and a look that was killed is made
+    again. What is found by one part is written down before the next begins; a part that cannot be looked at is told of,
+    and the others are. Raises RegistryError for a name that nothing is registered under, StoreError.
+    """
+    settings = recipe.monitor or MonitorSection()
+    registry = Registry.open(home, create=False, now=now)
+    try:
+        version = live_version(registry, recipe.name)
+    finally:
+        registry.close()
+    database = Database.open(home.database_url)
+    try:
+        return _Round(home, database, version, settings, recipe, now(), report).look(tell)
+    finally:
+        database.close()
+
+
+class _Round:
+    """What the parts of a round have in common."""
+
+    def __init__(
+        self,
+        home: Home,
+        database: Database,
+        version: Version,
+        settings: MonitorSection,
+        recipe: Recipe,
+        moment: datetime,
+        report: Report,
+    ) -> None:
+        self.home, self.database, self.version, self.settings = home, database, version, settings
+        self.moment, self.report = moment, report
+        self.usd_per_hour = recipe.serve.usd_per_hour if recipe.serve is not None else None
+        self.findings = Findings(database, lambda: moment)
+
+    def look(self, tell: Callable[[str], None]) -> list[Finding]:
+        """All parts, one after the other."""
+        found: list[Finding] = []
+        parts = {
+            "inputs": self.inputs, "answers": self.answers, "health": self.health, "the golden set": self.golden,
+        }  # fmt: skip
+        for what, part in parts.items():
+            self.report(f"looking at {what}", 0, 1)
+            try:
+                more = part()
+                self.findings.note(more)
+                found += more
+            except (TunesmithError, ImportError) as error:
+                tell(f"{what} of {self.version.name} cannot be looked at: {error}")
+        return found
+
+    def inputs(self) -> list[Finding]:
+        """Whether what is asked is still what was trained on."""
+        return watch_inputs(self.home, self.findings, self.version, self.settings.drift, self.moment)
+
+    def answers(self) -> list[Finding]:
+        """Whether answers got worse, by what is said of them."""
+        measure(self.database, self.home, self.version.name)
+        return watch_quality(self.database, self.findings, self.version.name, self.settings.quality, self.moment)
+
+    def health(self) -> list[Finding]:
+        """How the endpoint does."""
+        return watch_health(self.home, self.database, self.findings, self.version.name, self.moment, self.usd_per_hour)
+
+    def golden(self) -> list[Finding]:
+        """The live version on its golden set, where it is time."""
+        if not is_due(self.findings, self.version, self.settings, self.moment):
+            return []
+        return [
+            evaluate_golden(
+                self.home, self.database, self.findings, self.version, self.settings, self.moment, self.report
+            )
+        ]
