@@ -1,4 +1,4 @@
-"""Findings on a real PostgreSQL: the same tests as on SQLite."""
+"""Findings and streams on a real PostgreSQL: the same tests as on SQLite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.postgres import postgres_server, postgres_url  # noqa: F401
-from tests.unit.monitor import test_findings
+from tests.unit.monitor import test_findings, test_quality
 from tunesmith.store.database import Database
 
 
@@ -24,7 +24,10 @@ def database(postgres_url: str) -> Database:  # noqa: F811
         test_findings.test_evidence_and_reasons_of_any_kind_can_be_written,
         test_findings.test_what_was_found_cannot_be_changed,
         test_findings.test_all_or_none,
+        test_findings.test_who_looked_at_the_same_time_writes_nothing_twice,
+        test_quality.test_an_alarm_fires_once_and_says_since_when,
+        test_quality.test_only_what_users_saw_counts_and_each_version_by_itself,
     ],
 )
-def test_findings_in_postgresql(database: Database, test: Any) -> None:
+def test_in_postgresql(database: Database, test: Any) -> None:
     test(database)

@@ -68,12 +68,13 @@ def corrected(
     ]
 
 
-def measure(database: Database, home: Home, name: str) -> int:
-    """Write beside each correction how far it is from the answer, as the feedback's number; returns how many.
+def measure(database: Database, home: Home, name: str, since: datetime | None = None) -> int:
+    """Write beside each correction after a moment how far it is from the answer, as the feedback's number; returns how
+    many.
 
     It stays when the log's files are deleted. Raises StoreError.
     """
-    found = [one for one in corrected(database, home, name, measured=False) if one.given is not None]
+    found = [one for one in corrected(database, home, name, since, measured=False) if one.given is not None]
     if found:
         with database.writing("feedback") as connection:
             for one in found:

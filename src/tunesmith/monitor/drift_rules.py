@@ -53,10 +53,11 @@ class Stopped:
 
 
 def watch_inputs(
-    home: Home, findings: Findings, version: Version, settings: DriftSection, now: datetime
+    home: Home, findings: Findings, version: Version, settings: DriftSection, now: datetime, oldest: datetime
 ) -> list[Finding]:
-    """The verdicts on every whole window of requests to the version since the last look; nothing is written down but
-    what is remembered of the last windows. What is left of a window is looked at with what follows.
+    """The verdicts on every whole window of requests to the version since the last look, none older than `oldest`;
+    nothing is written down but what is remembered of the last windows. What is left of a window is looked at with what
+    follows.
 
     Raises DataError where the version's dataset is not here or too small, StoreError.
     """
@@ -75,7 +76,7 @@ def watch_inputs(
     state, profile = _remembered(place, stopped), None
     found: list[Finding] = []
     pending: list[Asked] = []
-    for some in _asked(home, version, stopped, now):
+    for some in _asked(home, version, stopped, oldest, now):
         pending += some
         if len(pending) < settings.window:
             continue
@@ -96,9 +97,9 @@ def watch_inputs(
     return found
 
 
-def _asked(home: Home, version: Version, stopped: Stopped, now: datetime) -> Iterator[list[Asked]]:
+def _asked(home: Home, version: Version, stopped: Stopped, oldest: datetime, now: datetime) -> Iterator[list[Asked]]:
     """Requests that were answered, in order of time, some hours of them at a time."""
-    begin = stopped.until
+    begin = max(stopped.until, oldest)
     while begin <= now:
         end = min(begin + AT_ONCE, now + timedelta(microseconds=1))
         table = read_traffic(home, version.name, begin, end, version=version.reference)

@@ -57,8 +57,12 @@ class Findings:
     def __init__(self, database: Database, now: Callable[[], datetime] = utc_now) -> None:
         self._database, self._now = database, now
 
-    def note(self, findings: Iterable[Finding]) -> None:
-        """Write them down, all or none. Raises StoreError."""
+    def note(self, findings: Iterable[Finding], unless_after: int | None = None) -> bool:
+        """Write them down, all or none. Raises StoreError.
+
+        With `unless_after`, the newest id when the look began, nothing is written where somebody else has written down
+        one of these rules since, who has looked at the same: then False.
+        """
         rows = [
             {
                 "name": one.name, "version": one.version, "at": one.at, "rule": one.rule, "kind": one.kind,
@@ -66,9 +70,23 @@ class Findings:
             }
             for one in findings
         ]  # fmt: skip
-        if rows:
-            with self._database.writing(LOCK) as connection:
-                connection.execute(insert(table), rows)
+        if not rows:
+            return True
+        with self._database.writing(LOCK) as connection:
+            if unless_after is not None:
+                same = (table.c.name == rows[0]["name"]) & table.c.rule.in_(sorted({row["rule"] for row in rows}))
+                others = select(func.count()).where(same, table.c.id > unless_after)
+                if connection.execute(others).scalar_one():
+                    return False
+            connection.execute(insert(table), rows)
+        return True
+
+    def newest(self, name: str) -> tuple[int, datetime | None]:
+        """Id and time of what was written down last of a name; 0 and None where nothing was."""
+        with self._database.reading() as connection:
+            last = select(func.max(table.c.id), func.max(table.c.at)).where(table.c.name == name)
+            number, moment = connection.execute(last).one()
+        return int(number or 0), moment
 
     def since(
         self, name: str, moment: datetime | None, kind: FindingKind | None = None, fired: bool | None = None

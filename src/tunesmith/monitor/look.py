@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tunesmith.errors import TunesmithError
 from tunesmith.monitor.corrections import measure
@@ -21,6 +21,9 @@ from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
+
+LATE = timedelta(days=1)
+"""A correction may be in the database before its request is in the log."""
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class _Round:
         self.moment, self.report = moment, report
         self.usd_per_hour = recipe.serve.usd_per_hour if recipe.serve is not None else None
         self.findings = Findings(database, lambda: moment)
+        _, self.last = self.findings.newest(version.name)
 
     def look(self, tell: Callable[[str], None]) -> list[Finding]:
         """All parts, one after the other."""
@@ -78,20 +82,25 @@ class _Round:
         for what, part in parts.items():
             self.report(f"looking at {what}", 0, 1)
             try:
+                before, _ = self.findings.newest(self.version.name)
                 more = part()
-                self.findings.note(more)
-                found += more
+                if self.findings.note(more, unless_after=before):
+                    found += more
+                else:
+                    tell(f"{what} of {self.version.name}: somebody else has looked at the same time")
             except (TunesmithError, ImportError) as error:
                 tell(f"{what} of {self.version.name} cannot be looked at: {error}")
         return found
 
     def inputs(self) -> list[Finding]:
         """Whether what is asked is still what was trained on."""
-        return watch_inputs(self.home, self.findings, self.version, self.settings.drift, self.moment)
+        oldest = self.moment - timedelta(days=self.settings.traffic.retention_days)
+        return watch_inputs(self.home, self.findings, self.version, self.settings.drift, self.moment, oldest)
 
     def answers(self) -> list[Finding]:
         """Whether answers got worse, by what is said of them."""
-        measure(self.database, self.home, self.version.name)
+        # What could not be measured then, because the log did not have it, is not looked for again and again.
+        measure(self.database, self.home, self.version.name, self.last and self.last - LATE)
         return watch_quality(self.database, self.findings, self.version.name, self.settings.quality, self.moment)
 
     def health(self) -> list[Finding]:

@@ -93,3 +93,16 @@ def test_all_or_none(database: Database) -> None:
     with pytest.raises((StoreError, SQLAlchemyError)):
         Findings(database).note([finding(), finding("drift.all", kind="weather")])
     assert Findings(database).since("story", None) == []
+
+
+def test_who_looked_at_the_same_time_writes_nothing_twice(database: Database) -> None:
+    found = Findings(database)
+    assert found.newest("story") == (0, None)
+    found.note([finding()])
+    began, at = found.newest("story")
+    assert (began, at) == (1, NOW)
+    assert found.note([finding("drift.all", 1), finding("drift.alarm", 1)], unless_after=began)
+    assert not found.note([finding("drift.all", 2), finding("drift.alarm", 2)], unless_after=began)
+    assert found.note([finding("health.cost", 2)], unless_after=began)
+    assert found.note([], unless_after=began)
+    assert [one.rule for one in found.since("story", NOW)] == ["drift.all", "drift.alarm", "health.cost"]

@@ -182,7 +182,7 @@ def killed_before_writing(home: Home, now: datetime) -> None:
     registry.close()
     database = Database.open(home.database_url)
     assert RECIPE.monitor is not None
-    watch_inputs(home, Findings(database), version, RECIPE.monitor.drift, now)
+    watch_inputs(home, Findings(database), version, RECIPE.monitor.drift, now, BEGIN)
 
 
 def test_a_name_that_is_not_there_is_an_error(home: Home) -> None:

@@ -16,6 +16,8 @@ from tunesmith.monitor.quality.distance import edit_distance
 from tunesmith.monitor.quality.streams import read_streams, versions_of
 from tunesmith.monitor.quality.watch import watch_quality
 from tunesmith.recipe.monitor import QualitySection
+from tunesmith.review.item import Answer, NewItem
+from tunesmith.review.reviews import Reviews
 from tunesmith.store.database import Database
 
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
@@ -158,3 +160,16 @@ def test_a_long_stream_is_read_in_part(database: Database, monkeypatch: pytest.M
     said(database, ids, answered(database, ids, BEGIN), "score", list(range(350)))
     (stream,) = read_streams(database, "story@1")
     assert stream.values == tuple(range(200, 350))
+
+
+def test_raters_corrections_are_a_stream_of_the_version_that_answered(database: Database) -> None:
+    reviews = Reviews(database, lambda: NOW)
+    items = [
+        NewItem("story", "answer", [{"role": "user", "content": f"say {number}"}], [Answer(source, "no")])
+        for number, source in enumerate(["story@1", "story@2", "story@1"])
+    ]
+    for item, correction in zip(reviews.add(items), ["now", "yes", "never"], strict=True):
+        reviews.rate(item, "ann", correction=correction)
+    (stream,) = read_streams(database, "story@1")
+    assert (stream.metric, stream.more_is_better) == ("review_correction", False)
+    assert sorted(stream.values) == pytest.approx([1 / 3, 4 / 5])

@@ -12,14 +12,16 @@ from sqlalchemy import Float, Select, case, cast, func, select
 
 from tunesmith.experiment.evidence import LIVE, THUMB
 from tunesmith.monitor.quality.detect import on_scale
+from tunesmith.monitor.quality.distance import edit_distance
+from tunesmith.review.reviews import Reviews
 from tunesmith.store.database import Database
 from tunesmith.store.tables import feedback, requests
 
-INVALID, CORRECTION = "invalid", "correction"
-BOUNDED = (THUMB, INVALID, CORRECTION)
+INVALID, CORRECTION, REVIEW = "invalid", "correction", "review_correction"
+BOUNDED = (THUMB, INVALID, CORRECTION, REVIEW)
 """Between 0 and 1 by themselves; of all other metrics the first values say what is much."""
 
-LESS_IS_BETTER = (INVALID, CORRECTION)
+LESS_IS_BETTER = (INVALID, CORRECTION, REVIEW)
 
 STRETCH = 100_000
 """Of a stream longer than two of these the oldest are left out, this many at a time: what is read is bounded."""
@@ -54,9 +56,10 @@ def versions_of(database: Database, name: str, since: datetime) -> list[str]:
 
 
 def read_streams(database: Database, version: str, lower_is_better: Collection[str] = ()) -> list[Stream]:
-    """Every metric of a version, from its first answer on: what clients say, and whether answers are valid.
+    """Every metric of a version, from its first answer on: what clients say, whether answers are valid, how far they
+    are from what raters would have them be.
 
-    The corrections' numbers are those that `corrections.measure` has written beside them.
+    The numbers of clients' corrections are those that `corrections.measure` has written beside them.
     """
     of_users = (requests.c.version == version) & (requests.c.role == LIVE)
     said = (
@@ -76,6 +79,7 @@ def read_streams(database: Database, version: str, lower_is_better: Collection[s
             str(metric): said.where(feedback.c.metric == metric) for metric in connection.execute(metrics).scalars()
         }
     found = [(metric, _read(database, rows)) for metric, rows in [*sorted(wanted.items()), (INVALID, checked)]]
+    found.append((REVIEW, _reviewed(database, version)))
     return [
         Stream(
             metric, version, metric not in LESS_IS_BETTER and metric not in lower_is_better,
@@ -91,3 +95,17 @@ def _read(database: Database, rows: Select[Any]) -> list[tuple[datetime, float]]
         number = connection.execute(select(func.count()).select_from(rows.order_by(None).subquery())).scalar_one()
         skipped = max(0, (number // STRETCH - 1) * STRETCH)
         return [(row[0], row[1]) for row in connection.execute(rows.offset(skipped))]
+
+
+def _reviewed(database: Database, version: str) -> list[tuple[datetime, float]]:
+    """Each answer of the version that a rater corrected, and how far it was from the correction."""
+    reviews = Reviews(database)
+    name = version.partition("@")[0]
+    corrections = reviews.corrections(name)
+    items = {one.id: one for one in reviews.items(name)} if corrections else {}
+    return [
+        (one.at, edit_distance(answer.text, one.answer))
+        for one in sorted(corrections, key=lambda one: (one.at, one.item, one.rater))
+        for answer in items[one.item].answers
+        if answer.source == version
+    ]
