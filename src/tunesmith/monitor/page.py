@@ -26,7 +26,9 @@ from tunesmith.report.page import (
 from tunesmith.report.svg import line_chart
 
 SHOWN = 6
-"""Charts of inputs: the alarm's own statistic, and the descriptors that differed most often."""
+"""Charts of inputs: all descriptors together, and those that differed most often."""
+
+ALL = "drift.all"
 
 LISTED = 300
 LONGEST = 1200
@@ -90,32 +92,28 @@ def _inputs(standing: Standing, by_rule: dict[str, list[Finding]], examples: Seq
     drift = {rule: found for rule, found in by_rule.items() if rule.startswith("drift.") and rule != "drift.alarm"}
     if not drift:
         return []
-    often = sorted(drift, key=lambda rule: (rule != "drift.all", -sum(one.fired for one in drift[rule]), rule))
+    often = sorted(drift, key=lambda rule: (rule != ALL, -sum(one.fired for one in drift[rule]), rule))
     blocks: list[Block] = [
         Chart(
-            line_chart(_against_threshold(drift[rule]), "window", _short(rule), y_from_zero=True),
+            line_chart(_over_windows(rule, drift[rule]), "window", _short(rule), y_from_zero=True),
             f"{_short(rule)}: {sum(one.fired for one in drift[rule])} of {len(drift[rule])} windows differ",
         )
         for rule in often[:SHOWN]
-        if any(isinstance(one.evidence.get("statistic"), int | float) for one in drift[rule])
     ]
     rows = []
     for rule in often:
+        if rule == ALL:
+            continue
         last, fired = drift[rule][-1], [one for one in drift[rule] if one.fired]
         rows.append((
-            _short(rule), "differs" if last.fired else "as in training", _number(last, "statistic"),
-            _number(last, "threshold"), _number(last, "effect"), _number(last, "p"),
+            _short(rule), "differs" if last.fired else "as in training", _number(last, "effect"),
+            _number(last, "floor"), _number(last, "corrected"), len(fired), len(drift[rule]),
             _moment(fired[0], "since") if fired else "",
         ))  # fmt: skip
     heads = (
-        "of what is asked",
-        "last window",
-        "statistic",
-        "threshold",
-        "effect",
-        "p, corrected",
-        "first differed (UTC)",
-    )
+        "of what is asked", "last window", "effect", "counts from", "p, corrected", "windows that differ", "of",
+        "first (UTC)",
+    )  # fmt: skip
     blocks.append(Table(heads, tuple(rows)))
     region = region_of(standing)
     if region is not None:
@@ -131,13 +129,20 @@ def _inputs(standing: Standing, by_rule: dict[str, list[Finding]], examples: Seq
     return blocks
 
 
-def _against_threshold(found: Sequence[Finding]) -> Series:
-    series: Series = {"statistic": [], "threshold": []}
+def _over_windows(rule: str, found: Sequence[Finding]) -> Series:
+    """Of a descriptor its effect and where that begins to count; of all together how strong the evidence of the last
+    windows is, and how strong it must be for an alarm, both as -log10 of a chance."""
+    names = (
+        {"strength, -log10 p": "statistic", "an alarm takes": "threshold"}
+        if rule == ALL
+        else {"effect": "effect", "counts from": "floor"}
+    )
+    series: Series = {name: [] for name in names}
     for number, one in enumerate(found):
         at = float(one.evidence.get("window", number))
-        for name, points in series.items():
-            value = one.evidence.get(name)
-            points.append((at, float(value) if isinstance(value, int | float) else float("nan")))
+        for name, key in names.items():
+            value = _number(one, key)
+            series[name].append((at, float("nan") if value is None else value))
     return series
 
 

@@ -48,11 +48,9 @@ def week(region: list[str]) -> list[Finding]:
         }  # fmt: skip
         for name in ("length", "language", "all"):
             fires = late and name != "language"
-            findings.append(
-                found(
-                    f"drift.{name}", hours, fires, statistic=0.1 + 0.3 * fires, threshold=0.2, p=0.5, effect=0.1, **span
-                )
-            )
+            size = 0.1 + 0.3 * fires
+            evidence = {"statistic": size, "threshold": 0.2} if name == "all" else {"effect": size, "floor": 0.2}
+            findings.append(found(f"drift.{name}", hours, fires, **evidence, corrected=0.5, **span))
         findings.append(found("drift.alarm", hours, window == 5, **span, region=region if late else []))
         recent = 0.9 - 0.1 * window
         findings.append(
