@@ -26,6 +26,7 @@ VERBS = {
     "experiment": "Variants in real traffic, and statistics that decide.",
     "review": "Have people judge answers, blind; read what they said.",
     "monitor": "Watch what is asked and answered: drift, quality, health.",
+    "retrain": "Train again when it pays, and let the new version win its place.",
     "keys": "Make and revoke API keys of that endpoint.",
     "chat": "Talk to a registered version.",
     "export": "Write a version as merged safetensors for other tools.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,9 @@ from tunesmith.recipe.evaluate import DecodingSection
 
 Report = Callable[[str, int, int], None]
 """Told what is being done, how many rows of it are done, and of how many."""
+
+OPENING = 4
+"""Tokens of a text that are given, before its continuation is scored."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,7 @@ class Contest:
         prompts = [prompt for prompt, _ in asked]
         references = [reference for _, reference in asked]
         self._check_room(prompts, references, name)
-        model = self.base if kind == "prompt" and self.base is not None else self.model
-        with self.model.disable_adapter() if kind == "prompt" and self.base is None else nullcontext():
+        with self._answering(kind) as model:
             texts = generate(
                 model,
                 self.renderer.tokenizer,
@@ -67,15 +69,19 @@ class Contest:
         )
         return Contestant(name, kind, variant.description, answers)
 
-    def likelihoods(self, name: str, rows: Sequence[Example]) -> list[tuple[float, int]]:
-        """Nats of each row's reference answer and its tokens, as what was tuned finds it; nothing is generated.
+    def likelihoods(
+        self, name: str, rows: Sequence[Example], kind: ContestantKind = "tuned"
+    ) -> list[tuple[float, int]]:
+        """Nats of each row's reference answer and its tokens, as what was tuned, or the base, finds it; nothing is
+        generated.
 
         Raises EvaluationError when a row is none, or has no room.
         """
         asked = [self._ids(ZERO_SHOT, row) for row in rows]
         prompts, references = [prompt for prompt, _ in asked], [reference for _, reference in asked]
         self._check_room(prompts, references, name)
-        sums = negative_log_likelihoods(self.model, prompts, references, self._step(name, rows))
+        with self._answering(kind) as model:
+            sums = negative_log_likelihoods(model, prompts, references, self._step(name, rows))
         return [(nats, len(reference)) for nats, reference in zip(sums, references, strict=True)]
 
     def readable(self, rows: Sequence[Example]) -> list[int]:
@@ -89,6 +95,27 @@ class Contest:
                 continue
             found.append(number)
         return found
+
+    def text_losses(self, kind: ContestantKind, texts: Sequence[str]) -> list[tuple[float, int]]:
+        """Nats and tokens of each text after its first few tokens, without a template around it."""
+        ids = [self.renderer.tokenizer(text, add_special_tokens=False).input_ids for text in texts]
+        if short := [text for text, own in zip(texts, ids, strict=True) if len(own) <= OPENING]:
+            raise EvaluationError(f"a text of {len(short[0])} characters is too short to be continued")
+        with self._answering(kind) as model:
+            sums = negative_log_likelihoods(
+                model, [own[:OPENING] for own in ids], [own[OPENING:] for own in ids],
+                self._step(f"{kind}: general text", texts),
+            )  # fmt: skip
+        return [(nats, len(own) - OPENING) for nats, own in zip(sums, ids, strict=True)]
+
+    @contextmanager
+    def _answering(self, kind: ContestantKind) -> Iterator[Any]:
+        """The model that answers: the base for a prompt, else what was tuned."""
+        if kind == "prompt" and self.base is not None:
+            yield self.base
+            return
+        with self.model.disable_adapter() if kind == "prompt" else nullcontext():
+            yield self.model
 
     def test_row(self, row: Example) -> TestRow:
         """The row as the report shows it: the prompt as text, without the template's markers; the reference as the

@@ -33,7 +33,8 @@ class FormatSection(Section):
     """For `text-label`: the column with the text, when it has an unusual name."""
 
     label_column: str | None = None
-    """For `text-label` and `columns`: the column with the class, used to stratify the split and to count balance."""
+    """For `text-label`, `columns` and `chat`: the column with the class, used to stratify the split and to count
+    balance."""
 
     instruction: str | None = None
     """For `text-label`: the request put above each text."""
@@ -49,6 +50,7 @@ class FormatSection(Section):
         allowed = {
             "columns": {"prompt", "completion", "label_column"},
             "text-label": {"text_column", "label_column", "instruction"},
+            "chat": {"label_column"},
         }.get(self.type, set())
         if stray := sorted(given - allowed):
             raise ValueError(f"{', '.join(stray)} has no effect with format '{self.type}'")

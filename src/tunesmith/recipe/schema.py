@@ -12,8 +12,9 @@ from tunesmith.recipe.demand import DemandSection
 from tunesmith.recipe.evaluate import EvaluateSection
 from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
-from tunesmith.recipe.monitor import MonitorSection, RetrainSection
+from tunesmith.recipe.monitor import MonitorSection
 from tunesmith.recipe.resources import ResourcesSection
+from tunesmith.recipe.retrain import RetrainSection
 from tunesmith.recipe.section import Section
 from tunesmith.recipe.serve import ServeSection
 from tunesmith.recipe.sweep import SweepSection

@@ -290,9 +290,11 @@ retrains = Table(
     Column("state", JSON, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
+    Column("owner", Text),
+    Column("beat_at", UtcDateTime),
     PrimaryKeyConstraint("name", "number", name="tunesmith_retrains_key"),
 )
-"""Retrains as they are now; `state` is what `monitor.retrain` writes."""
+"""Retrains as they are now; `state` is what `monitor.retrain` writes, `owner` drives, `beat_at` is its last sign."""
 
 retrain_steps = Table(
     "tunesmith_retrain_steps",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from dataclasses import replace
 from typing import Any
 
 from tunesmith.data.example import BadRow, Example, Origin
@@ -30,7 +31,9 @@ def convert(row: dict[str, Any], origin: Origin, config: FormatSection) -> Examp
             raise Flaw(*missing(row, "messages"))
         if row.get("functions"):
             raise Flaw("the row has the old 'functions'", "write them as 'tools'")
-        return conversation(turns, origin, row.get("tools"))
+        found = conversation(turns, origin, row.get("tools"))
+        label = row.get(config.label_column) if config.label_column is not None else None
+        return found if label is None else replace(found, label=str(label))
     except Flaw as flaw:
         return BadRow(origin, flaw.what, flaw.fix)
 

@@ -21,6 +21,8 @@ def upgrade() -> None:
         sa.Column("state", sa.JSON, nullable=False),
         sa.Column("started_at", moment, nullable=False),
         sa.Column("changed_at", moment, nullable=False),
+        sa.Column("owner", sa.Text),
+        sa.Column("beat_at", moment),
         sa.PrimaryKeyConstraint("name", "number", name="tunesmith_retrains_key"),
     )
     op.create_table(
