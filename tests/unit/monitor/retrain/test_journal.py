@@ -98,9 +98,11 @@ def test_decisions_that_start_nothing_are_kept_too(database: Database) -> None:
 @pytest.mark.parametrize("change", [update(retrain_steps).values(reason="nicer"), delete(retrain_steps)])
 def test_the_trail_cannot_be_changed(database: Database, change: Any) -> None:
     journal(database).decided("story", step("decision", "stay"))
-    with pytest.raises((StoreError, IntegrityError), match="cannot be changed or deleted"):
-        with database.writing("test") as connection:
-            connection.execute(change)
+    with (
+        pytest.raises((StoreError, IntegrityError), match="cannot be changed or deleted"),
+        database.writing("test") as connection,
+    ):
+        connection.execute(change)
 
 
 def test_asking_for_what_is_not_there_says_so(database: Database) -> None:
