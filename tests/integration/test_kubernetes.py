@@ -209,7 +209,7 @@ def _names_in(package: str, folder: str, pattern: str) -> set[str]:
 
 def test_there_are_jobs_for_every_overlay() -> None:
     assert {path.parents[1].name for path in JOBS} == {path.name for path in OVERLAYS}
-    assert {path.stem for path in JOBS} == {"train", "run", "sweep", "evaluate", "nightly"}
+    assert {path.stem for path in JOBS} == {"train", "run", "sweep", "evaluate", "nightly", "retrain"}
 
 
 @pytest.mark.parametrize("file", JOBS, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
@@ -258,4 +258,4 @@ def test_the_commands_of_the_pages_work(binary: Path, tmp_path: Path) -> None:
             done["create"] += 1
         else:
             assert words[1] in ("get", "logs", "port-forward", "submit")
-    assert done == {"render": 3, "apply": 3, "create": 4}
+    assert done == {"render": 4, "apply": 3, "create": 4}

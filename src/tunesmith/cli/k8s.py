@@ -31,7 +31,10 @@ def command() -> None:
     "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a field of the recipe; repeatable."
 )
 @click.option(
-    "--verb", type=click.Choice(["run", "train", "sweep", "evaluate"]), default="run", help="What is run (run)."
+    "--verb",
+    type=click.Choice(["run", "train", "sweep", "evaluate", "retrain"]),
+    default="run",
+    help="What is run (run).",
 )
 @click.option("--image", required=True, help="The container image, with this version of Tunesmith and its Ray.")
 @click.option("--namespace", help="Namespace of everything; by default, that of kubectl.")
@@ -50,7 +53,7 @@ def command() -> None:
 def render(
     recipe: Path,
     overrides: tuple[str, ...],
-    verb: Literal["run", "train", "sweep", "evaluate"],
+    verb: Literal["run", "train", "sweep", "evaluate", "retrain"],
     hardware: Path | None,
     examples: int | None,
     tokens_per_example: float | None,

@@ -214,8 +214,8 @@ def test_the_same_recipe_is_the_same_job_and_a_changed_one_another(render: Rende
 
 @pytest.mark.parametrize("name", ["a", "9lives", "a.b_c-d", "a" * 63, "0", "a--b", "a-" * 31 + "a", "1.2"])
 def test_hostile_names_become_names_that_kubernetes_takes(name: str) -> None:
-    made = {job_name(name, verb, "deadbeef" * 8) for verb in ("run", "evaluate")}
-    assert len(made) == 2
+    made = {job_name(name, verb, "deadbeef" * 8) for verb in ("run", "evaluate", "retrain")}
+    assert len(made) == 3
     for one in made:
         assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", one) and len(one) <= 47 and one.endswith("-deadbeef")
 

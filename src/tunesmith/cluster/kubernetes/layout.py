@@ -31,8 +31,8 @@ OF_A_NODE = 0.85
 HEAD_CPUS = 3
 """Cores for Ray's services and the driver, which prepares the data."""
 
-TRAINS = ("run", "train", "sweep")
-EVALUATES = ("run", "sweep", "evaluate")
+TRAINS = ("run", "train", "sweep", "retrain")
+EVALUATES = ("run", "sweep", "evaluate", "retrain")
 """Verbs whose driver answers questions with the model itself, on the pod's own GPU where it has one."""
 
 

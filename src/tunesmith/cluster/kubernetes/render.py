@@ -33,12 +33,13 @@ from tunesmith.recipe.schema import Recipe
 RAY_VERSION = "2.60.0"
 MARKET = "ray.io/market-type"
 
-Verb = Literal["train", "run", "sweep", "evaluate"]
+Verb = Literal["train", "run", "sweep", "evaluate", "retrain"]
 VERBS: dict[str, tuple[list[str], int]] = {
     "train": (["--yes"], 2),
     "run": (["--yes"], 1),
     "sweep": ([], 2),
     "evaluate": ([], 0),
+    "retrain": ([], 1),
 }
 """Verb -> arguments that nobody is there to give, and how often a failed job is tried again on another cluster: what
 trains goes on from its last checkpoint. A gate that says no is a failed job too."""
