@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def start(
             _tell_ruling(keeper, wish, as_json)
             return
         if watch:
-            keeper.forever(wish)
+            with suppress(KeyboardInterrupt):
+                keeper.forever(wish)
             return
         retrain, ruling = keeper.once(wish)
     finally:
@@ -162,6 +164,7 @@ def stop(name: str, why: str, who: str | None, as_json: bool) -> None:
     Example:
       tunesmith retrain stop summaries --why "the feedback was a test"
     """
+    need_training_packages()
     from rich.console import Console
 
     from tunesmith.cli.registry import user

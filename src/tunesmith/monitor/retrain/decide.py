@@ -47,9 +47,8 @@ def rule(section: RetrainSection, situation: Situation, wish: str | None = None)
     says = "; ".join(f"{one.name}: {one.reason}" for one in firings)
     hindrances = tuple(_hindrances(section, situation, wish is not None))
     if wish is None and fired < needed:
-        return Ruling(
-            False, f"{fired} of {len(firings)} triggers ask for it, and it takes {needed}: {says}", firings, ()
-        )
+        too_few = f"{fired} of {len(firings)} triggers ask for it, and it takes {needed}: {says}"
+        return Ruling(False, "; ".join([too_few, *hindrances]), firings, hindrances)
     asked = f"asked for: {wish}" if wish is not None else f"{fired} of {len(firings)} triggers ask for it: {says}"
     if hindrances:
         return Ruling(False, f"not now: {'; '.join(hindrances)} ({asked})", firings, hindrances)

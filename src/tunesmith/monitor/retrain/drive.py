@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -101,19 +101,20 @@ def drive(work: Work, wait: Callable[[str], bool]) -> Retrain:
     the step it was at.
     """
     work.retrain = work.journal.claim(work.retrain)
-    with _alive(work) as lost:
-        while work.retrain.running:
-            if lost.is_set():
-                raise Taken(f"another driver has taken over {work.retrain.reference}", where=work.name)
-            result = _step(work)
-            if isinstance(result, Waiting):
-                if not wait(result.reason):
+    try:
+        with _alive(work) as lost:
+            while work.retrain.running:
+                if lost.is_set():
+                    raise Taken(f"another driver has taken over {work.retrain.reference}", where=work.name)
+                result = _step(work)
+                if isinstance(result, Result):
+                    work.retrain = _recorded(work, result)
+                elif not wait(result.reason):
                     break
-                work.retrain = work.journal.find(work.name, work.retrain.number)
-                continue
-            work.retrain = _recorded(work, result)
+    finally:
         if work.retrain.running:
-            work.journal.release(work.retrain)
+            with suppress(StoreError):  # who cannot say so is found out by having fallen silent
+                work.journal.release(work.retrain)
     return work.retrain
 
 

@@ -45,6 +45,7 @@ class Keeper:
         self.registry = Registry.open(self.home, now=self.now)
         self.journal = Journal(self.database, self.now)
         self.told: str | None = None
+        self.looked: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -82,7 +83,6 @@ class Keeper:
 
     def forever(self, wish: str | None = None, rounds: int | None = None) -> None:
         """Watch: look at traffic, decide, drive to the end, and again. What fails for a while is tried again."""
-        every = (self.loaded.recipe.monitor or MonitorSection()).every_minutes * 60
         while rounds is None or rounds > 0:
             try:
                 if self.journal.in_flight(self.name) is None:
@@ -95,7 +95,7 @@ class Keeper:
                 self._tell(f"tried again later: {error}")
             rounds = None if rounds is None else rounds - 1
             if rounds != 0:
-                self.sleep(every)
+                self.sleep(self._every.total_seconds())
 
     def evaluate_again(self) -> None:
         """Where no trigger is named: look at traffic once a quarter, the golden set with it."""
@@ -113,8 +113,13 @@ class Keeper:
         self.registry.close()
         self.database.close()
 
+    @property
+    def _every(self) -> timedelta:
+        return timedelta(minutes=(self.loaded.recipe.monitor or MonitorSection()).every_minutes)
+
     def _look(self) -> None:
         """Everything that monitoring does once; without a `monitor` section there is nothing to look at."""
+        self.looked = self.now()
         if self.loaded.recipe.monitor is None:
             return
         from tunesmith.monitor.look import look
@@ -132,5 +137,7 @@ class Keeper:
 
     def _tell_and_wait(self, reason: str) -> bool:
         self._tell(f"waits for: {reason}")
+        if self.looked is None or self.now() - self.looked >= self._every:
+            self._look()
         self.sleep(RELEASE_SECONDS)
         return True
