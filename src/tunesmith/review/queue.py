@@ -56,48 +56,34 @@ class Queue:
             by[one.item].append(one)
         return cls(name, entries, by, rubric, _closeness(entries, by))
 
-    def next(self, rater: str) -> str | None:
-        """The id of the item to show; None when nothing is left to ask this rater."""
-        return self._choose(rater, self._open(rater))
+    def next(self, rater: str) -> tuple[str | None, Progress]:
+        """The id of the item to show, None when nothing is left to ask this rater, and how far the rater is."""
+        seen = {item for item, said in self.ratings.items() if any(one.rater == rater for one in said)}
+        unseen = [one for one in self.entries if one.id not in seen]
+        gold = [one for one in unseen if one.gold]
+        waiting = [one for one in unseen if not one.gold and self._missing(one) > 0]
+        position = len(seen)
+        return self._choose(rater, position, waiting, gold), self._progress(rater, position, len(waiting), len(gold))
 
-    def progress(self, rater: str) -> Progress:
-        """How far the rater is. Items with a known answer count as any other."""
-        done, gold = self._done(rater), len(self._gold(rater))
-        waiting, position = len(self._open(rater)), done
-        while waiting:
-            if gold and self._planted(rater, position):
-                gold -= 1
-            else:
-                waiting -= 1
-            position += 1
-        return Progress(done, position)
-
-    def _choose(self, rater: str, waiting: list[Entry]) -> str | None:
+    def _choose(self, rater: str, position: int, waiting: list[Entry], gold: list[Entry]) -> str | None:
         if not waiting:
             return None
-        position = self._done(rater)
-        gold = self._gold(rater)
         if gold and self._planted(rater, position):
             return min(gold, key=lambda one: drawn("gold", rater, one.id)).id
         if drawn("random", self.name, rater, str(position)) < self.rubric.random_share:
             return min(waiting, key=lambda one: drawn("which", rater, str(position), one.id)).id
         return max(waiting, key=lambda one: (self._weight(one), drawn("order", rater, one.id))).id
 
-    def _done(self, rater: str) -> int:
-        return len(self._seen(rater))
-
-    def _seen(self, rater: str) -> set[str]:
-        return {item for item, said in self.ratings.items() if any(one.rater == rater for one in said)}
-
-    def _unseen(self, rater: str, gold: bool) -> list[Entry]:
-        seen = self._seen(rater)
-        return [one for one in self.entries if one.gold == gold and one.id not in seen]
-
-    def _gold(self, rater: str) -> list[Entry]:
-        return self._unseen(rater, gold=True)
-
-    def _open(self, rater: str) -> list[Entry]:
-        return [one for one in self._unseen(rater, gold=False) if self._missing(one) > 0]
+    def _progress(self, rater: str, position: int, waiting: int, gold: int) -> Progress:
+        """Items with a known answer count as any other, where they will come."""
+        end = position
+        while waiting:
+            if gold and self._planted(rater, end):
+                gold -= 1
+            else:
+                waiting -= 1
+            end += 1
+        return Progress(position, end)
 
     def _missing(self, entry: Entry) -> int:
         said = [one for one in self.ratings.get(entry.id, ()) if one.says]
@@ -120,6 +106,8 @@ class Queue:
 
 def disagree(ratings: Sequence[Rating]) -> bool:
     """Whether raters chose differently, or are two or more apart on a scale."""
+    if len(ratings) < 2:
+        return False
     if len({one.choice for one in ratings}) > 1:
         return True
     values: dict[tuple[str, str], list[int]] = defaultdict(list)

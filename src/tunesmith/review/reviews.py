@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tunesmith.errors import DataError, StoreError
-from tunesmith.review.item import MAX_RATER, TIE, UNSURE, Answer, Correction, Item, NewItem, Rating, clean, gold_of
+from tunesmith.review.fits import check_rating, kept_seconds, own_words
+from tunesmith.review.item import Correction, Item, NewItem, Rating
 from tunesmith.review.queue import Entry, Progress, Queue
+from tunesmith.review.rows import item_of, rating_of, ratings_of, row_of
 from tunesmith.review.rubric import Rubric
 from tunesmith.store.database import Database
 from tunesmith.store.tables import review_items, review_ratings, review_rubrics
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
     from tunesmith.review.results import Results
 
 LOCK = "reviews"
-MAX_CORRECTION = 100_000
-MAX_SECONDS = 3600.0
-"""Who took longer has been away: the time is not kept."""
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 AT_ONCE = 500
 """Items that are looked up in one statement."""
@@ -50,7 +50,7 @@ class Reviews:
                 asked = select(review_items.c.id, review_items.c.priority)
                 rows = connection.execute(asked.where(review_items.c.id.in_(ids[start : start + AT_ONCE])))
                 known.update({row.id: row.priority for row in rows})
-            made = [_row(one, now) for one in new.values() if one.id not in known]
+            made = [row_of(one, now) for one in new.values() if one.id not in known]
             if made:
                 connection.execute(insert(review_items), made)
             for one in new.values():
@@ -70,7 +70,9 @@ class Reviews:
     ) -> Rating:
         """Write down what a rater says, in the place of what was said before. Raises DataError naming the field."""
         found = self.item(item)
-        said = Rating(item, rater, self._now(), choice, scales or {}, _text(correction, found), _seconds(seconds))
+        said = Rating(
+            item, rater, self._now(), choice, scales or {}, own_words(correction, found), kept_seconds(seconds)
+        )
         check_rating(said, found, self.rubric(found.name))
         with self._database.writing(LOCK) as connection:
             _put(connection, said)
@@ -81,33 +83,39 @@ class Reviews:
         were newer. Raises DataError for one that fits no item.
         """
         every = list(ratings)
-        items = {item: self.item(item) for item in {said.item for said in every}}
+        items = self._found({said.item for said in every})
         rubrics = {name: self.rubric(name) for name in {item.name for item in items.values()}}
         for said in every:
             check_rating(said, items[said.item], rubrics[items[said.item].name])
-        brought = 0
+        ids = list(items)
         with self._database.writing(LOCK) as connection:
-            for said in every:
-                before = connection.execute(select(review_ratings.c.at).where(*_mine(said))).scalar()
-                if before is None or before < said.at:
-                    _put(connection, said)
-                    brought += 1
-        return brought
+            before: dict[tuple[str, str], datetime] = {}
+            for start in range(0, len(ids), AT_ONCE):
+                asked = select(review_ratings.c.item, review_ratings.c.rater, review_ratings.c.at)
+                rows = connection.execute(asked.where(review_ratings.c.item.in_(ids[start : start + AT_ONCE])))
+                before.update({(row.item, row.rater): row.at for row in rows})
+            newer: dict[tuple[str, str], Rating] = {}
+            for said in sorted(every, key=lambda one: one.at):
+                key = (said.item, said.rater)
+                if key not in before or before[key] < said.at:
+                    newer[key] = said
+            for said in newer.values():
+                if (said.item, said.rater) in before:
+                    connection.execute(delete(review_ratings).where(*_mine(said)))
+            if newer:
+                connection.execute(insert(review_ratings), [asdict(one) for one in newer.values()])
+        return len(newer)
 
     def item(self, item_id: str) -> Item:
         """One item. Raises DataError when there is none."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(review_items).where(review_items.c.id == item_id)).one_or_none()
-        if row is None:
-            raise DataError(f"there is no item {item_id[:40]!a}", where="item", fix="`tunesmith review ls` counts them")
-        return _item(row)
+        return self._found({item_id})[item_id]
 
     def items(self, name: str) -> list[Item]:
         """All items of a name, oldest first."""
         asked = select(review_items).where(review_items.c.name == name)
         with self._database.reading() as connection:
             rows = connection.execute(asked.order_by(review_items.c.created_at, review_items.c.id))
-            return [_item(row) for row in rows]
+            return [item_of(row) for row in rows]
 
     def names(self) -> dict[str, tuple[int, int]]:
         """Name -> number of items and of ratings."""
@@ -127,24 +135,25 @@ class Reviews:
     def ratings(self, name: str) -> list[Rating]:
         """Everything that was said of a name's items, oldest first."""
         with self._database.reading() as connection:
-            return _ratings(connection, name)
+            return ratings_of(connection, name)
 
     def rating(self, item: str, rater: str) -> Rating | None:
         """What one rater said of one item."""
         asked = select(review_ratings).where(review_ratings.c.item == item, review_ratings.c.rater == rater)
         with self._database.reading() as connection:
             row = connection.execute(asked).one_or_none()
-        return None if row is None else _rating(row)
+        return None if row is None else rating_of(row)
 
     def next(self, name: str, rater: str) -> tuple[str | None, Progress]:
         """The item this rater sees next, and how far the rater is; None when all is done."""
-        queue = self._queue(name)
-        return queue.next(rater), queue.progress(rater)
+        return self._queue(name).next(rater)
 
     def before(self, name: str, rater: str, item: str | None = None) -> str | None:
         """The item the rater rated last; with `item`, the last before that one, if it is rated."""
-        mine = [said for said in self.ratings(name) if said.rater == rater]
-        ids = [said.item for said in mine]
+        asked = select(review_ratings.c.item).join(review_items, review_items.c.id == review_ratings.c.item)
+        asked = asked.where(review_items.c.name == name, review_ratings.c.rater == rater)
+        with self._database.reading() as connection:
+            ids = list(connection.execute(asked.order_by(review_ratings.c.at, review_ratings.c.item)).scalars())
         end = ids.index(item) if item in ids else len(ids)
         return ids[end - 1] if end else None
 
@@ -192,6 +201,18 @@ class Reviews:
 
         return conclude(name, self.items(name), self.ratings(name), self.rubric(name))
 
+    def _found(self, wanted: set[str]) -> dict[str, Item]:
+        """Items by their ids. Raises DataError for one that there is not."""
+        ids, found = sorted(wanted), {}
+        with self._database.reading() as connection:
+            for start in range(0, len(ids), AT_ONCE):
+                asked = select(review_items).where(review_items.c.id.in_(ids[start : start + AT_ONCE]))
+                found.update({row.id: item_of(row) for row in connection.execute(asked)})
+        for one in ids:
+            if one not in found:
+                raise _no_item(one)
+        return found
+
     def _queue(self, name: str) -> Queue:
         table = review_items.c
         asked = select(table.id, table.priority, table.gold, table.sources).where(table.name == name)
@@ -200,40 +221,16 @@ class Reviews:
                 Entry(row.id, row.priority, row.gold is not None, tuple(row.sources))
                 for row in connection.execute(asked.order_by(table.id))
             ]
-            ratings = _ratings(connection, name)
+            # Only what the queue looks at: this is read with every page.
+            said = review_ratings.c
+            light = select(said.item, said.rater, said.choice, said.scales).join(review_items, table.id == said.item)
+            rows = connection.execute(light.where(table.name == name))
+            ratings = [Rating(item, rater, EPOCH, choice, scales) for item, rater, choice, scales in rows]
         return Queue.of(name, entries, ratings, self.rubric(name))
 
 
-def check_rating(said: Rating, item: Item, rubric: Rubric) -> None:
-    """Refuse a rating that fits neither item nor rubric. Raises DataError naming the field."""
-    if not said.rater or len(said.rater) > MAX_RATER:
-        raise DataError("a rater is a name of at most 64 characters", where="rater")
-    if said.choice is None and item.kind == "pair":
-        raise DataError("nothing is chosen", where="choice", fix="choose an answer, that both are as good, or neither")
-    allowed = [*item.sources, TIE, UNSURE] if item.kind == "pair" else [UNSURE]
-    if said.choice is not None and said.choice not in allowed:
-        raise DataError(f"{said.choice[:80]!a} is nothing to choose", where="choice")
-    known = {scale.name: scale for scale in rubric.scales}
-    for source, scales in said.scales.items():
-        if source not in item.sources:
-            raise DataError(f"{source[:80]!a} gave no answer", where="scales")
-        for name, value in scales.items():
-            if name not in known or value not in known[name].values:
-                raise DataError(f"{name[:40]!a} cannot be {value}", where="scales", fix=f"scales: {', '.join(known)}")
-    if item.kind == "answer" and said.choice is None and not any(said.scales.values()) and not said.correction:
-        raise DataError("nothing is said", where="scales", fix="give every scale a number, or a better answer")
-    if said.correction and len(said.correction) > MAX_CORRECTION:
-        raise DataError(f"it has more than {MAX_CORRECTION:,} characters", where="correction")
-
-
-def _text(correction: str | None, item: Item) -> str | None:
-    """A corrected answer; None where it is none of the rater's own."""
-    text = clean(correction or "").replace("\r\n", "\n").strip()
-    return text if text and text not in {one.text.strip() for one in item.answers} else None
-
-
-def _seconds(seconds: float | None) -> float | None:
-    return seconds if seconds is not None and 0 <= seconds <= MAX_SECONDS else None
+def _no_item(item: str) -> DataError:
+    return DataError(f"there is no item {item[:40]!a}", where="item", fix="`tunesmith review ls` counts them")
 
 
 def _put(connection: Connection, said: Rating) -> None:
@@ -243,32 +240,3 @@ def _put(connection: Connection, said: Rating) -> None:
 
 def _mine(said: Rating) -> tuple[Any, ...]:
     return review_ratings.c.item == said.item, review_ratings.c.rater == said.rater
-
-
-def _row(new: NewItem, now: datetime) -> dict[str, Any]:
-    content = {"messages": new.messages, "answers": [asdict(one) for one in new.answers], "request": new.request}
-    return {
-        "id": new.id, "name": new.name, "kind": new.kind, "priority": new.priority, "content": content,
-        "sources": [one.source for one in new.answers], "gold": asdict(new.gold) if new.gold else None,
-        "created_at": now,
-    }  # fmt: skip
-
-
-def _item(row: Any) -> Item:
-    content = row.content
-    return Item(
-        row.id, row.name, row.kind, content["messages"], [Answer(**one) for one in content["answers"]], row.priority,
-        gold_of(row.gold), content["request"], row.created_at,
-    )  # fmt: skip
-
-
-def _ratings(connection: Connection, name: str) -> list[Rating]:
-    asked = select(review_ratings).join(review_items, review_items.c.id == review_ratings.c.item)
-    rows = connection.execute(
-        asked.where(review_items.c.name == name).order_by(review_ratings.c.at, review_ratings.c.item)
-    )
-    return [_rating(row) for row in rows]
-
-
-def _rating(row: Any) -> Rating:
-    return Rating(row.item, row.rater, row.at, row.choice, row.scales, row.correction, row.seconds)
