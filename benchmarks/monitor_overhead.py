@@ -8,7 +8,8 @@ so that the gateway is all there is to measure; each gateway has its turn with t
 seconds in which the log writes. Processor time of the gateway's process, threads too, is what counts. `engine`: one
 vLLM with SmolLM2-135M and an adapter as `tunesmith serve` starts it, behind it two gateways, one with the log; batches
 of streamed answers of 32 tokens, 8 at a time, go to one and the other in turns (A B B A), so that what else the machine
-does falls on both alike.
+does falls on both alike. Where it does much, tokens a second say little; the share of all processor time, engine and
+HAProxy with it, that the log adds to the gateway's is then the better figure.
 """
 
 from __future__ import annotations
@@ -167,28 +168,29 @@ def before_an_engine(folder: Path, rounds: int, requests: int) -> dict[str, floa
         processes = {kind: replica(name) for kind, name in (("without", "gateway"), ("with", "logged"))}
         seconds: dict[str, list[float]] = {kind: [] for kind in urls}
         spent: dict[str, float] = dict.fromkeys(urls, 0.0)
+        whole = 0.0
         for number in range(rounds + 1):
             for kind in ("without", "with") if number % 2 else ("with", "without"):
-                before = cpu_seconds(processes[kind])
+                before, all_before = cpu_seconds(processes[kind]), cpu_of_all()
                 rate = asyncio.run(batch(urls[kind], served.NAME, requests, number))
                 if number:
                     seconds[kind].append(requests * TOKENS / rate)
                     spent[kind] += cpu_seconds(processes[kind]) - before
+                    whole += cpu_of_all() - all_before if kind == "without" else 0.0
                     print(f"engine, round {number}, {kind} the log: {rate:.1f} tokens/s", flush=True)
         time.sleep(SETTLE_SECONDS)
         kept = log_rows(home.folder, served.NAME)
         assert kept == (rounds + 1) * requests, f"the log has {kept} rows"
     pairs = [math.log(without / with_) for without, with_ in zip(seconds["without"], seconds["with"], strict=True)]
     error = statistics.stdev(pairs) / len(pairs) ** 0.5 if len(pairs) > 1 else math.nan
-    whole = sum(seconds["without"]) / rounds / requests * len(os.sched_getaffinity(0))
     added = (spent["with"] - spent["without"]) / rounds / requests
     return {
         "throughput_ratio": math.exp(statistics.mean(pairs)),
         "throughput_ratio_standard_error": error,
         "tokens_per_second": requests * TOKENS * rounds / sum(seconds["without"]),
         "engine_added_us_per_request": 1e6 * added,
-        # Of the two cores' time that a request takes here, all of it in use.
-        "added_share_of_processor_time": added / whole,
+        "all_us_per_request": 1e6 * whole / rounds / requests,
+        "added_share_of_processor_time": added * rounds * requests / whole,
     }
 
 
@@ -235,6 +237,17 @@ def cpu_seconds(pid: int) -> float:
 
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+def cpu_of_all() -> float:
+    """Processor time of all that this process has started, engine and HAProxy too, but not its own."""
+    import psutil
+
+    found = 0.0
+    for one in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found += sum(one.cpu_times()[:2])
+    return found
 
 
 def replica(application: str) -> int:

@@ -87,13 +87,12 @@ def where(home: Home) -> dict[str, str]:
 
 
 @contextmanager
-def served(home: Home, base: Path, folder: Path, serve: dict[str, Any]) -> Iterator[Endpoint]:
-    """`tunesmith serve` with these settings, until the block ends."""
+def served(home: Home, base: Path, folder: Path, serve: dict[str, Any], **sections: Any) -> Iterator[Endpoint]:
+    """`tunesmith serve` with these settings, and other sections of the recipe, until the block ends."""
     port = free_port()
     recipe = folder / "recipe.yaml"
-    recipe.write_text(
-        json.dumps({"name": NAME, "model": {"source": str(base)}, "data": {"train": "none.jsonl"}, "serve": serve})
-    )
+    common = {"name": NAME, "model": {"source": str(base)}, "data": {"train": "none.jsonl"}}
+    recipe.write_text(json.dumps({**common, "serve": serve, **sections}))
     environment = {
         **os.environ, **where(home), "HF_HUB_OFFLINE": "1",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()), "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from tests.unit.serve import test_hostile as hostile
 from tunesmith.models.load import load_base, load_tokenizer
 from tunesmith.models.lora import load_adapter
 from tunesmith.models.rebase import merge
+from tunesmith.monitor.traffic.read import read_traffic
 from tunesmith.recipe.model import ModelSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion
@@ -56,7 +58,7 @@ def endpoint(
     Registry.open(home).move_alias(NAME, "champion", 1, "ann", "the first")
     register_whole(home, smollm2.folder, served.write_adapter(smollm2.folder, folder / "adapter-4", 4))
     settings = {"names": [WHOLE], "engine": ENGINE, "gateways": 2, "fast": NAME, "limits": {"max_answer_tokens": 64}}
-    with served.served(home, smollm2.folder, folder, settings) as found:
+    with served.served(home, smollm2.folder, folder, settings, monitor={}) as found:
         deadline = time.monotonic() + 60
         while merged(found) != f"{NAME}@1":
             assert time.monotonic() < deadline, found.log.read_text()
@@ -193,6 +195,27 @@ def test_the_official_client_does_what_it_does_elsewhere(client: openai.OpenAI, 
         ask(client, NAME, max_completion_tokens=100_000)
     with pytest.raises(openai.BadRequestError, match="context length"):
         client.completions.create(model=NAME, prompt="fox " * 1000, max_tokens=4)
+
+
+def test_what_is_asked_and_answered_is_written_down(endpoint: Endpoint, client: openai.OpenAI) -> None:
+    """In the object store, from whichever gateway, without the personal data that was in it."""
+    began = datetime.now(UTC)
+    asked: dict[str, Any] = {"model": NAME, "max_completion_tokens": TOKENS, "temperature": 0,
+                             "messages": [{"role": "user", "content": f"I am ann@shop.com. {QUESTION}"}]}  # fmt: skip
+    whole = client.chat.completions.create(**asked)
+    pieces = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    client.chat.completions.create(**asked, extra_headers={"X-Tunesmith-No-Log": "1"})
+    ask(client, endpoint.base.name)
+    deadline = time.monotonic() + 60
+    while len(table := read_traffic(endpoint.home, NAME, since=began)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    rows = table.to_pylist()
+    assert {row["id"] for row in rows} == {whole.id.removeprefix("chatcmpl-"), pieces[0].id.removeprefix("chatcmpl-")}
+    for row in rows:
+        assert json.loads(row["messages"]) == [{"role": "user", "content": f"I am [e-mail address]. {QUESTION}"}]
+        assert row["answer"] == whole.choices[0].message.content
+        assert (row["version"], row["finish_reason"], row["truncated"]) == (f"{NAME}@1", "length", True)
+        assert (row["prompt_tokens"], row["answer_tokens"]) == (whole.usage.prompt_tokens, TOKENS)
 
 
 def test_nobody_gets_past_the_gateway(endpoint: Endpoint) -> None:

@@ -75,8 +75,8 @@ class Metrics:
             return
         self._answers.labels(row.version, row.role, "looked at").inc()
         for what in TRAITS:
-            if getattr(row, what):
-                self._answers.labels(row.version, row.role, what).inc()
+            # Also where it is not: a rate begins with a count of none.
+            self._answers.labels(row.version, row.role, what).inc(1 if getattr(row, what) else 0)
         for what, number in (("read", row.prompt_tokens), ("written", row.answer_tokens)):
             if number:
                 self._tokens.labels(row.version, row.role, what).inc(number)

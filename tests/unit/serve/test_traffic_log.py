@@ -140,6 +140,7 @@ def test_what_answers_are_like_is_counted_for_prometheus(version: Version) -> No
         found = re.findall(r'tunesmith_answers_total\{role="live",version="tiny@1",what="([a-z ]+)"\} (\S+)', text)
         assert dict(found) == {
             "looked at": "4.0", "empty": "1.0", "refused": "1.0", "truncated": "1.0", "repeated": "1.0",
+            "invalid": "0.0",
         }  # fmt: skip
         assert 'tunesmith_traffic_rows_total{what="written"} 4.0' in text
         assert 'tunesmith_traffic_rows_total{what="lost"} 0.0' in text
