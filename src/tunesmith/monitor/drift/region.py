@@ -15,12 +15,8 @@ COMPANY = 0.7
 is an accident, several of a kind are a new topic. Of values tried this found most of the new intents of banking77."""
 
 
-def region(
-    likeness: Likeness | None, embedded: Features, unlikeness: np.ndarray | None
-) -> tuple[list[int], list[float]]:
-    """Up to SIZE row numbers, first the most unlike, and their scores; none without an embedding."""
-    if likeness is None or unlikeness is None or not len(embedded):
-        return [], []
+def region(likeness: Likeness, embedded: Features, unlikeness: np.ndarray) -> tuple[list[int], list[float]]:
+    """Up to SIZE row numbers, first the most unlike, and their scores."""
     score = unlikeness + COMPANY * likeness.company(embedded)
     order = np.argsort(-score, kind="stable")[:SIZE]
     return order.tolist(), [round(float(score[place]), 4) for place in order]

@@ -48,7 +48,7 @@ class DriftState:
 def _side(side: Side) -> dict[str, Any]:
     return {
         "size": side.size,
-        "numbers": {name: [float(f"{value:.7g}") for value in values] for name, values in side.numbers.items()},
+        "numbers": {name: [float(f"{value:.9g}") for value in values] for name, values in side.numbers.items()},
         "counts": {name: values.astype(int).tolist() for name, values in side.counts.items()},
         "unlikeness": [side.mean, side.deviation],
     }
@@ -57,7 +57,8 @@ def _side(side: Side) -> dict[str, Any]:
 def _to_side(found: dict[str, Any]) -> Side:
     return Side(
         int(found["size"]),
-        {str(name): np.array(values, float) for name, values in found["numbers"].items()},
+        # Nine digits are a float32 exactly, so that equal values stay equal.
+        {str(name): np.array(values, np.float32).astype(float) for name, values in found["numbers"].items()},
         {str(name): np.array(values, float) for name, values in found["counts"].items()},
         *map(float, found["unlikeness"]),
     )

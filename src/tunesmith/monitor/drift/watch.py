@@ -58,7 +58,8 @@ class DriftWindow:
 
     `fired`: this window differs by itself. `alarm`: the last windows do, taken together by `row`, each of them leaning
     the same way, and `p` (corrected) is at most `threshold`, which stationary traffic rarely reaches. `causes` are the
-    descriptors that did it. `region` are the requests most unlike the reference, first the most, with their `scores`.
+    descriptors that did it. `region` are the requests most unlike the reference, first the most, with their `scores`;
+    only a window that fired or alarmed has one.
     """
 
     number: int
@@ -131,12 +132,16 @@ def judge(
             if lean and row[test.name].corrected <= state.calibration.threshold
             and row[test.name].effect >= test.floor
         ]  # fmt: skip
-    found, scores = region(reference.likeness, asked.features, observed.unlikeness)
+    fired = any(result.fired for result in results.values())
+    found: list[int] = []
+    scores: list[float] = []
+    if (fired or causes) and reference.likeness is not None and observed.unlikeness is not None:
+        found, scores = region(reference.likeness, asked.features, observed.unlikeness)
     window = DriftWindow(
         number=state.windows,
         start=start,
         end=start + len(asked),
-        fired=any(result.fired for result in results.values()),
+        fired=fired,
         alarm=bool(causes),
         p=corrected,
         threshold=state.calibration.threshold,
