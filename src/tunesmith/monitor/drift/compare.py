@@ -47,7 +47,7 @@ class Test:
         return FLOORS[self.kind]
 
 
-def tests_of(observed: Observed) -> list[Test]:
+def all_tests(observed: Observed) -> list[Test]:
     """Every test that there is for these columns; the weights add up to 1."""
     kinds = dict.fromkeys(observed.numbers, KS) | dict.fromkeys(observed.categories, CHI_SQUARE)
     if observed.buckets is None:

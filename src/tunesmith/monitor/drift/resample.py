@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tunesmith.monitor.drift.compare import CHI_SQUARE, DIVERGENCE, KS, Test, tests_of
+from tunesmith.monitor.drift.compare import CHI_SQUARE, DIVERGENCE, KS, Test, all_tests
 from tunesmith.monitor.drift.observed import NOT_COUNTED
 from tunesmith.monitor.drift.reference import Reference
 from tunesmith.monitor.drift.statistics import chi_square, jensen_shannon
@@ -17,7 +17,7 @@ class Resampler:
     """
 
     def __init__(self, reference: Reference) -> None:
-        self.tests = tests_of(reference.observed)
+        self.tests = all_tests(reference.observed)
         self._observed = reference.observed
         self._codes = {
             name: np.unique(values, return_inverse=True)[1] for name, values in reference.observed.numbers.items()

@@ -14,18 +14,27 @@ from tunesmith.monitor.drift.compare import Chance, Side
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A window that was compared: the sample, and (tests,) p-values and effects."""
+
+    side: Side
+    p: np.ndarray
+    effect: np.ndarray
+
+
+@dataclass(frozen=True)
 class DriftState:
     """`windows` judged so far; `key` of the profile and the settings they were judged by; of the last ones, which may
-    yet be part of a row, the sample and (tests,) p-values. Holds numbers and counts, no text."""
+    yet be part of a row, the samples and what came out. Holds numbers and counts, no text."""
 
     key: str
     windows: int
     calibration: Calibration
-    recent: tuple[tuple[Side, np.ndarray], ...] = ()
+    recent: tuple[Seen, ...] = ()
 
     def dump(self) -> str:
         """As JSON."""
-        recent = [_side(side) | {"p": alone.tolist()} for side, alone in self.recent]
+        recent = [_side(one.side) | {"p": one.p.tolist(), "effect": one.effect.tolist()} for one in self.recent]
         chance = self.calibration.chance
         calibration = [self.calibration.threshold, chance.mean, chance.variance]
         return json.dumps({"key": self.key, "windows": self.windows, "calibration": calibration, "recent": recent})
@@ -36,7 +45,10 @@ class DriftState:
         try:
             found = json.loads(text)
             threshold, mean, variance = map(float, found["calibration"])
-            recent = tuple((_to_side(one), np.array(one["p"], float)) for one in found["recent"])
+            recent = tuple(
+                Seen(_to_side(one), *(np.array(one[part], float) for part in ("p", "effect")))
+                for one in found["recent"]
+            )
             return cls(str(found["key"]), int(found["windows"]), Calibration(threshold, Chance(mean, variance)), recent)
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(

@@ -19,15 +19,15 @@ from tunesmith.monitor.drift.compare import (
     Chance,
     Side,
     Test,
+    all_tests,
     effects,
     measure,
     p_values,
-    tests_of,
 )
 from tunesmith.monitor.drift.observed import Observed
 from tunesmith.monitor.drift.reference import Reference
 from tunesmith.monitor.drift.region import region
-from tunesmith.monitor.drift.state import DriftState
+from tunesmith.monitor.drift.state import DriftState, Seen
 from tunesmith.monitor.drift.statistics import stability_index
 from tunesmith.recipe.monitor import DriftSection
 
@@ -35,6 +35,10 @@ Prompt = Sequence[Mapping[str, Any]]
 
 ALONE = 0.05
 """Corrected p-value from which a window by itself counts as different: shown, and no alarm."""
+
+
+PART = 0.5
+"""Each window of a row must show at least this part of the row's effect: one odd window does not alarm by itself."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class DescriptorResult:
 class DriftWindow:
     """Requests `start` up to `end` of those given, the window `number` since the state began.
 
-    `fired`: this window differs by itself. `alarm`: the last windows do, taken together by `row`, each of them leaning
-    the same way, and `p` (corrected) is at most `threshold`, which stationary traffic rarely reaches. `causes` are the
+    `fired`: this window differs by itself. `alarm`: the last windows do, taken together by `row`, each of them in the
+    same way, and `p` (corrected) is at most `threshold`, which stationary traffic rarely reaches. `causes` are the
     descriptors that did it. `region` are the requests most unlike the reference, first the most, with their `scores`;
     only a window that fired or alarmed has one.
     """
@@ -114,16 +118,16 @@ def judge(
     reference: Reference, asked: Profile, observed: Observed, start: int, settings: DriftSection, state: DriftState
 ) -> tuple[DriftWindow, DriftState]:
     """One window, whose first request has the index `start`, and what is remembered after it."""
-    tests, chance = tests_of(reference.observed), state.calibration.chance
+    tests, chance = all_tests(reference.observed), state.calibration.chance
     side = Side.of(observed, reference.num_cells)
-    alone, results = _compare(tests, reference.side, side, chance)
-    kept = (*state.recent, (side, alone))[-settings.windows_in_row :]
+    seen, results = _compare(tests, reference.side, side, chance)
+    kept = (*state.recent, seen)[-settings.windows_in_row :]
     row: dict[str, DescriptorResult] = {}
     causes: list[str] = []
     corrected = 1.0
     if len(kept) == settings.windows_in_row:
-        _, row = _compare(tests, reference.side, Side.together([one for one, _ in kept]), chance)
-        leans = np.all([p <= LEAN for _, p in kept], axis=0)
+        together, row = _compare(tests, reference.side, Side.together([one.side for one in kept]), chance)
+        leans = np.all([(one.p <= LEAN) & (one.effect >= PART * together.effect) for one in kept], axis=0)
         leaning = [row[test.name] for test, lean in zip(tests, leans, strict=True) if lean]
         corrected = min((result.corrected for result in leaning), default=1.0)
         causes = [
@@ -157,7 +161,7 @@ def judge(
 
 def _compare(
     tests: list[Test], reference: Side, window: Side, chance: Chance
-) -> tuple[np.ndarray, dict[str, DescriptorResult]]:
+) -> tuple[Seen, dict[str, DescriptorResult]]:
     statistic, degrees = measure(tests, reference, window)
     p = p_values(tests, statistic, degrees, (reference.size, window.size), chance)
     effect = effects(tests, statistic, reference, window, chance)
@@ -176,7 +180,7 @@ def _compare(
             fired=bool(corrected <= ALONE and effect[place] >= test.floor),
             stability_index=stability_index(*counts) if counted else None,
         )
-    return p, results
+    return Seen(window, p, effect), results
 
 
 @dataclass(frozen=True)
