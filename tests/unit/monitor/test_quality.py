@@ -154,12 +154,24 @@ def test_only_what_users_saw_counts_and_each_version_by_itself(database: Databas
     assert {(one.version, one.fired) for one in found} == {("story@1", False), ("story@2", False)}
 
 
-def test_a_long_stream_is_read_in_part(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.monitor.quality.streams.STRETCH", 100)
-    ids = [f"r{number}" for number in range(350)]
-    said(database, ids, answered(database, ids, BEGIN), "score", list(range(350)))
+def test_of_a_long_stream_a_sample_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunesmith.monitor.quality.streams.MOST", 300)
+    ids = [f"{number % 16:x}{number:031x}" for number in range(640)]
+    said(database, ids, answered(database, ids, BEGIN), "score", list(range(640)))
     (stream,) = read_streams(database, "story@1")
-    assert stream.values == tuple(range(200, 350))
+    assert stream.values == tuple(range(0, 640, 16))
+
+
+@pytest.mark.parametrize("name", list(DETECTORS))
+def test_a_busy_stream_raises_no_more_alarms_and_still_shows_a_drop(name: str) -> None:
+    """100,000 values: one by one they would be fifty times 2,000."""
+    calm = [np.array(thumbs(0.8, 100_000, seed)) for seed in range(8)]
+    assert sum(bool(DETECTORS[name](one, QualitySection())) for one in calm) <= 1
+    drop = np.concatenate([calm[0], np.array(thumbs(0.7, 10_000, 99))])
+    (alarm,) = DETECTORS[name](drop, QualitySection())
+    assert 100_000 < alarm.index < 107_000 and abs(alarm.since - 100_000) < 500
+    trifle = np.concatenate([calm[0], np.array(thumbs(0.79, 100_000, 98))])
+    assert DETECTORS[name](trifle, QualitySection()) == []
 
 
 def test_raters_corrections_are_a_stream_of_the_version_that_answered(database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -20,7 +21,14 @@ SLACK = 0.1
 """Of Page-Hinkley: what the mean may sink, in standard deviations, without anything being cumulated."""
 
 SAME = 100
-"""Values within which a second alarm of a detector is about the same change as the first."""
+"""Steps within which a second alarm of a detector is about the same change as the first."""
+
+SINGLY = 4000
+"""So many values are looked at one by one; then two together, and twice as many whenever the stream has doubled. False
+alarms come with each step: so their number grows with the logarithm of the values, and a busy endpoint has few."""
+
+LEAST_CHANGE = 0.02
+"""On the scale from 0 to 1: among very many values a smaller change is no chance either, and still a trifle."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +60,14 @@ def adwin(good: np.ndarray, settings: QualitySection) -> list[Alarm]:
     """
     from river.drift import ADWIN
 
+    ends, means = _steps(good)
     detector, found = ADWIN(delta=settings.delta), []
-    for index, value in enumerate(good.tolist()):
+    for step, value in enumerate(means.tolist()):
         before = detector.estimation
         detector.update(value)
         if detector.drift_detected and detector.estimation < before:
-            found.append(index)
-    return _alarms(good, found)
+            found.append(step)
+    return _alarms(good, ends, found)
 
 
 def page_hinkley(good: np.ndarray, settings: QualitySection) -> list[Alarm]:
@@ -68,40 +77,70 @@ def page_hinkley(good: np.ndarray, settings: QualitySection) -> list[Alarm]:
     from river.drift import PageHinkley
 
     def begin() -> PageHinkley:
-        return PageHinkley(min_instances=30, delta=SLACK, threshold=settings.page_hinkley_threshold, mode="down")
+        threshold = settings.page_hinkley_threshold
+        return PageHinkley(min_instances=30, delta=SLACK, threshold=threshold, alpha=1.0, mode="down")
 
+    ends, means = _steps(good)
+    sums = np.concatenate([[0.0], np.cumsum(good)])
     spread = max(float(np.std(good[:FIRST])), LEAST_SPREAD)
-    detector, found, start = begin(), [], 0
-    for index, value in enumerate(good.tolist()):
-        detector.update(value / spread)
+    detector, found, start, total, steps = begin(), [], 0, 0.0, 0
+    usual = level = 0.0
+    size = 1
+    for step, (end, value) in enumerate(zip(ends.tolist(), means.tolist(), strict=True)):
+        before = int(ends[step - 1]) if step else 0
+        if end - before != size:
+            # A step of more values varies less: it is measured from what was usual until then, and the level is kept.
+            size, usual, level = end - before, (sums[before] - sums[start]) / (before - start), total / max(1, steps)
+        weighed = float((value - usual) / spread * sqrt(size) + level)
+        total, steps = total + weighed, steps + 1
+        detector.update(weighed)
         if detector.drift_detected:
-            found.append(index)
-            start = _cut(good, start, index)
-            spread = max(spread, float(np.std(good[start : index + 1])))
-            detector = begin()
-    return _alarms(good, found)
+            found.append(step)
+            start = _cut(good, start, end - 1, size)
+            spread = max(spread, float(np.std(good[start:end])))
+            detector, total, steps = begin(), 0.0, 0
+    return _alarms(good, ends, found)
 
 
 Detector = Callable[[np.ndarray, QualitySection], list[Alarm]]
 DETECTORS: dict[str, Detector] = {"adwin": adwin, "page_hinkley": page_hinkley}
 
 
-def _alarms(good: np.ndarray, indices: Sequence[int]) -> list[Alarm]:
-    """One alarm for each change: where the stream between two alarms is best divided in two."""
+def _steps(good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(steps,) behind which value each step ends, and (steps,) the mean of its values; an unfinished one waits."""
+    ends = [np.arange(1, min(len(good), SINGLY) + 1)]
+    begin, size = SINGLY, 2
+    while begin < len(good):
+        ends.append(np.arange(begin + size, min(len(good), 2 * begin) + 1, size))
+        begin, size = 2 * begin, 2 * size
+    every = np.concatenate(ends)
+    sums = np.concatenate([[0.0], np.cumsum(good)])
+    begins = np.concatenate([[0], every[:-1]])
+    return every, (sums[every] - sums[begins]) / (every - begins)
+
+
+def _alarms(good: np.ndarray, ends: np.ndarray, steps: Sequence[int]) -> list[Alarm]:
+    """One alarm for each change: where the stream between two alarms is best divided in two, and falls by enough."""
     found: list[Alarm] = []
-    last = begin = 0
-    for index in indices:
-        if found and index - last < SAME:
-            last = index
+    last: int | None = None
+    begin = 0
+    for step in steps:
+        index = int(ends[step]) - 1
+        if last is not None and step - last < SAME:
+            last = step
             continue
-        cut = _cut(good, begin, index)
-        found.append(Alarm(index, cut, begin))
-        last, begin = index, cut
+        cut = _cut(good, begin, index, int(ends[step] - ends[step - 1]) if step else 1)
+        if cut > begin and float(good[begin:cut].mean() - good[cut : index + 1].mean()) >= LEAST_CHANGE:
+            found.append(Alarm(index, cut, begin))
+            last, begin = step, cut
     return found
 
 
-def _cut(good: np.ndarray, begin: int, index: int) -> int:
-    """Where values from `begin` to `index` are best divided into a better and a worse part: the sum of their deviations
-    is greatest there."""
+def _cut(good: np.ndarray, begin: int, index: int, size: int) -> int:
+    """Where values from `begin` to `index` began to be worse: what they exceed their mean by, with the slack of steps of
+    this size, has summed up to the most there."""
     segment = good[begin : index + 1]
-    return begin + int(np.argmax(np.cumsum(segment - segment.mean())[:-1])) + 1 if len(segment) > 1 else begin
+    if len(segment) < 2:
+        return begin
+    sums = np.cumsum(segment - segment.mean() + SLACK * segment.std() / sqrt(size))
+    return begin + int(np.argmax(sums[:-1])) + 1

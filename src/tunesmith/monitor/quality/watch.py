@@ -81,4 +81,4 @@ def _fresh(alarms: list[Alarm], stream: Stream, known: object) -> Alarm | None:
         return alarms[-1]
     moment = datetime.fromisoformat(str(known))
     fired_at = sum(one <= moment for one in stream.moments)
-    return alarms[-1] if alarms[-1].index >= fired_at + SAME else None
+    return alarms[-1] if alarms[-1].index >= fired_at + max(SAME, fired_at // 20) else None
