@@ -137,8 +137,8 @@ def _alarms(good: np.ndarray, ends: np.ndarray, steps: Sequence[int]) -> list[Al
 
 
 def _cut(good: np.ndarray, begin: int, index: int, size: int) -> int:
-    """Where values from `begin` to `index` began to be worse: what they exceed their mean by, with the slack of steps of
-    this size, has summed up to the most there."""
+    """Where values from `begin` to `index` began to be worse: what they exceed their mean by, with the slack of steps
+    of this size, has summed up to the most there."""
     segment = good[begin : index + 1]
     if len(segment) < 2:
         return begin
