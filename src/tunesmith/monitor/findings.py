@@ -127,12 +127,10 @@ class Findings:
             rows = connection.execute(select(table).where(table.c.id.in_(newest)).order_by(table.c.rule))
             return {row.rule: _finding(row) for row in rows}
 
-    def days_since(self, name: str, rule: str) -> float | None:
-        """Days since the rule was last evaluated; None where it never was."""
-        last = select(func.max(table.c.at)).where(table.c.name == name, table.c.rule == rule)
-        with self._database.reading() as connection:
-            moment = connection.execute(last).scalar()
-        return None if moment is None else (self._now() - moment).total_seconds() / SECONDS_PER_DAY
+    def days_since(self, name: str, rule: str, version: str | None = None) -> float | None:
+        """Days since the rule was last evaluated, for one version where one is given; None where it never was."""
+        found = self.last(name, rule, version)
+        return None if found is None else (self._now() - found.at).total_seconds() / SECONDS_PER_DAY
 
     def names(self) -> list[str]:
         """Names that something was found about."""

@@ -109,7 +109,7 @@ class _Round:
 
     def golden(self) -> list[Finding]:
         """The live version on its golden set, where it is time."""
-        if not is_due(self.findings, self.version, self.settings, self.moment):
+        if not is_due(self.findings, self.version, self.settings):
             return []
         return [
             evaluate_golden(

@@ -164,7 +164,7 @@ def version_of(tmp_path: Path, **recipe: Any) -> Version:
 def test_a_version_is_evaluated_on_the_day_of_release_and_again(home: Home, database: Database, tmp_path: Path) -> None:
     version, findings = version_of(tmp_path, system="Be brief."), Findings(database)
     settings = MonitorSection()
-    assert is_due(findings, version, settings, NOW)
+    assert is_due(findings, version, settings)
     with pytest.raises(EvaluationError, match="there are no golden rows for tiny@1"):
         evaluate_golden(home, database, findings, version, settings, NOW)
     ids = talked(database, home, 45, NOW)
@@ -179,8 +179,9 @@ def test_a_version_is_evaluated_on_the_day_of_release_and_again(home: Home, data
         {one.id: nats for one, nats in zip(kept, expected, strict=True)}, rel=1e-3
     )
     findings.note([first])
-    assert not is_due(findings, version, settings, NOW + timedelta(days=6))
-    assert is_due(findings, version, settings, NOW + timedelta(days=7))
+    for days, due in ((6, False), (7, True)):
+        then = NOW + timedelta(days=days)
+        assert is_due(Findings(database, lambda then=then: then), version, settings) == due
 
     hard = "".join(chr(number) for number in np.random.default_rng(0).integers(33, 127, 30))
     said(database, ids[20:], [NOW + timedelta(hours=3)] * 25, "correction", [hard] * 25)

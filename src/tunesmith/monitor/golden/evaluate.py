@@ -25,10 +25,10 @@ AGAIN = timedelta(days=1)
 """Corrections are read again from so long before the newest that is kept: one may have been written late."""
 
 
-def is_due(findings: Findings, version: Version, settings: MonitorSection, now: datetime) -> bool:
+def is_due(findings: Findings, version: Version, settings: MonitorSection) -> bool:
     """Whether the version was not evaluated yet, or so long ago that it is time again."""
-    last = findings.last(version.name, GOLDEN, version.reference)
-    return last is None or now - last.at >= timedelta(days=settings.quality.golden_every_days)
+    days = findings.days_since(version.name, GOLDEN, version.reference)
+    return days is None or days >= settings.quality.golden_every_days
 
 
 def evaluate_golden(
