@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def need(packages: Sequence[str], what: str) -> None:
+def need(packages: Sequence[str], what: str, extra: str = "review") -> None:
     """Refuse where one is missing. Raises TunesmithError with the mending command."""
     from importlib.util import find_spec
 
@@ -15,5 +15,5 @@ def need(packages: Sequence[str], what: str) -> None:
     if missing:
         raise TunesmithError(
             f"{what} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed",
-            fix='pip install "tunesmith[review]"',
+            fix=f'pip install "tunesmith[{extra}]"',
         )

@@ -43,6 +43,10 @@ def from_traffic_log(name: str, days: float) -> list[NewItem]:
     """Live and shadow answers to the same request, from the traffic log of the home at hand."""
     from datetime import UTC, datetime, timedelta
 
+    from tunesmith.cli.review_packages import need
+
+    need(("pyarrow",), "the traffic log", "train")
+
     from tunesmith.monitor.traffic.read import read_traffic
     from tunesmith.store.home import find_home
 
