@@ -35,8 +35,13 @@ def check_rating(said: Rating, item: Item, rubric: Rubric) -> None:
 
 def own_words(correction: str | None, item: Item) -> str | None:
     """A corrected answer; None where it is none of the rater's own."""
-    text = clean(correction or "").replace("\r\n", "\n").strip()
-    return text if text and text not in {one.text.strip() for one in item.answers} else None
+    text = _plain(clean(correction or ""))
+    return text if text and text not in {_plain(one.text) for one in item.answers} else None
+
+
+def _plain(text: str) -> str:
+    """As a form sends a text that nobody has touched."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 def kept_seconds(seconds: float | None) -> float | None:

@@ -144,6 +144,14 @@ def test_moments_are_kept_in_utc(reviews: Reviews) -> None:
     assert reviews.item(item).created_at == datetime(2026, 11, 27, 6, 1, tzinfo=UTC)
 
 
+def test_an_answer_that_a_form_sends_back_is_no_correction(reviews: Reviews) -> None:
+    new = NewItem(
+        "summaries", "pair", [{"role": "user", "content": "q"}], [Answer("a", "x\r\ny\rz\n"), Answer("b", "")]
+    )
+    (item,) = reviews.add([new])
+    assert reviews.rate(item, "ann", "a", correction="x\r\ny\r\nz\r\n").correction is None
+
+
 def test_texts_no_database_can_hold_are_mended(reviews: Reviews) -> None:
     new = NewItem("summaries", "answer", [{"role": "user", "content": "a\0b"}], [Answer("v\ud800", "\udfff\0")])
     (item,) = reviews.add([new])

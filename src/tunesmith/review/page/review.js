@@ -113,7 +113,8 @@ function openCorrection() {
   details.open = true;
   if (!area.value) {
     const side = find("input[name=choice]:checked")?.value === "right" ? "right" : "left";
-    area.value = find(`#${side} .text`).textContent;
+    // A text that is not shown whole is not to be taken for the rater's own.
+    if (!find(`#${side} .cut`)) area.value = find(`#${side} .text`).textContent;
   }
   area.focus();
 }
