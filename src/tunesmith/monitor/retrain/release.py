@@ -31,10 +31,10 @@ def release(work: Work) -> Result | Waiting:
     if (known := work.retrain.state.get("experiment")) is None:
         return _begin(work, book)
     experiment = book.find(str(known))
-    if experiment.running:
+    if experiment.running and experiment.stage == work.retrain.state["stage"]:
         experiment = _judged(work, book, experiment)
     if not experiment.running:
-        return _ended(work, experiment)
+        return _ended(work, book, experiment)
     if experiment.stage != work.retrain.state["stage"]:
         reason = f"{experiment.id} goes on in stage {experiment.stage}"
         changes = {"stage": experiment.stage}
@@ -126,7 +126,7 @@ def _out_of_shadow(work: Work, book: Book, experiment: Experiment) -> Experiment
     return book.change(experiment.id, further, WHO, "step", f"{seen:,} requests in the shadow, and no rule broken")
 
 
-def _ended(work: Work, experiment: Experiment) -> Result:
+def _ended(work: Work, book: Book, experiment: Experiment) -> Result:
     verdict, reason = experiment.verdict or "ended", experiment.reason or "no reason was given"
     won = verdict == f"promoted {CHALLENGER}"
     if won and work.champion_now() != experiment.variants[CHALLENGER].version:
@@ -134,7 +134,8 @@ def _ended(work: Work, experiment: Experiment) -> Result:
         reason += f"; since then the champion was made {work.champion_now()}"
     outcome = {"outcome": "promoted" if won else "kept", "because": f"{experiment.id}: {verdict}: {reason}"}
     told = "promote" if won else "rollback"
-    return Result("pass" if won else "fail", outcome["because"], _course(work, experiment), FINISH, outcome, name=told)
+    course = {**_course(work, experiment), "changes": book.history(experiment.id)}
+    return Result("pass" if won else "fail", outcome["because"], course, FINISH, outcome, name=told)
 
 
 def _course(work: Work, experiment: Experiment) -> dict[str, Any]:
