@@ -31,6 +31,8 @@ ANSWER = "answer."
 MAX_CHARACTERS = 20_000
 """What is looked at of a text; `characters` counts all of it."""
 
+KINDS = ("other", "capital", "letter", "digit", "punctuation")
+
 Description = dict[str, float | str]
 
 
@@ -59,9 +61,7 @@ def words_of(content: Any) -> str:
 def describe_text(text: str) -> Description:
     """NUMBERS and CATEGORIES of any text, the empty one too."""
     head = text[:MAX_CHARACTERS]
-    kinds: Counter[str] = Counter()
-    for letter, count in Counter(head).items():
-        kinds[kind_of(letter)] += count
+    kinds = count_kinds(head)
     words = WORD.findall(head.lower())
     letters = kinds["capital"] + kinds["letter"]
     script = script_of_text(head)
@@ -76,8 +76,19 @@ def describe_text(text: str) -> Description:
         "questions": float(sum(head.count(mark) for mark in "?？؟")),
         "newlines": float(head.count("\n")),
         "script": script,
-        "language": language_of(head, script),
+        "language": language_of(words, script),
     }
+
+
+def count_kinds(text: str) -> dict[str, int]:
+    """How many of its characters are of each of KINDS."""
+    if text.isascii():
+        coded = text.encode().translate(_ASCII)
+        return {kind: coded.count(code) for code, kind in enumerate(KINDS)}
+    counts = dict.fromkeys(KINDS, 0)
+    for letter, count in Counter(text).items():
+        counts[kind_of(letter)] += count
+    return counts
 
 
 @lru_cache(maxsize=1 << 16)
@@ -87,3 +98,6 @@ def kind_of(letter: str) -> str:
     if category[0] == "L":
         return "capital" if category in {"Lu", "Lt"} else "letter"
     return {"N": "digit", "P": "punctuation", "S": "punctuation"}.get(category[0], "other")
+
+
+_ASCII = bytes(KINDS.index(kind_of(chr(code))) if code < 128 else 0 for code in range(256))

@@ -42,8 +42,10 @@ def features(texts: Sequence[str]) -> Features:
     """Count words and 4-grams of each text; case does not matter, and runs of white space are one space."""
     plain = [" ".join(text[:MAX_CHARACTERS].lower().split()) for text in texts]
     rows, columns = (np.concatenate(pair) for pair in zip(_words(plain), _grams(plain), strict=True))
-    keys, counts = np.unique(rows * WIDTH + columns, return_counts=True)
-    rows, columns = keys // WIDTH, keys % WIDTH
+    keys = rows * WIDTH + columns
+    # Half as wide numbers are sorted in less than half of the time.
+    keys, counts = np.unique(keys.astype(np.uint32) if len(plain) * WIDTH < 1 << 32 else keys, return_counts=True)
+    rows, columns = np.divmod(keys.astype(np.int64), WIDTH)
     kept = _few(rows, columns, len(plain))
     rows, columns, counts = rows[kept], columns[kept], counts[kept]
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(plain)))])

@@ -28,7 +28,7 @@ def write_profile(profile: Profile, folder: Path) -> None:
         arrays[f"category/{name}"] = codes.astype(np.int32)
     for part in ("starts", "columns", "counts"):
         arrays[f"features/{part}"] = getattr(profile.features, part)
-    np.savez_compressed(folder / ARRAYS, **arrays)
+    np.savez(folder / ARRAYS, **arrays)
     head = {
         "format": FORMAT,
         "rows": len(profile),

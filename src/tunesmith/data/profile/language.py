@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 from tunesmith.data.audit.scripts import LATIN, count_scripts
 
 UNKNOWN = "unknown"
-_LETTERS = re.compile(r"[^\W\d_]+")
-_NUM_LETTERS = 2_000
-"""Letters of a text that are looked at."""
+_NUM_WORDS = 400
+"""Words of a text that are looked at."""
 
 _WORDS = {
     "English": "a do if the and of to is in that it you for my i what how can not with this have was are on at be from",
@@ -43,17 +42,18 @@ def script_of_text(text: str) -> str:
     return max(counts, key=lambda script: (counts[script], script)) if counts else "none"
 
 
-def language_of(text: str, script: str) -> str:
-    """The language whose commonest words the text has most of; `unknown` for a tie or none.
+def language_of(words: Sequence[str], script: str) -> str:
+    """The language whose commonest words are most of `words`, which are in lower case; `unknown` for a tie or none.
 
     Only Latin and Cyrillic are told apart by words. A text in another writing system has that as its language.
     """
     if script not in {LATIN, "Cyrillic"}:
         return script
     votes: dict[str, float] = {}
-    for word in _LETTERS.findall(text[:_NUM_LETTERS].lower()):
+    for word in dict.fromkeys(words[:_NUM_WORDS]):
         languages = _BY_WORD.get(word, ())
         for language in languages:
             votes[language] = votes.get(language, 0.0) + 1 / len(languages)
-    first, second = (sorted(votes.items(), key=lambda vote: -vote[1]) + [(UNKNOWN, 0.0)] * 2)[:2]
-    return first[0] if first[1] > second[1] else UNKNOWN
+    most = max(votes.values(), default=0.0)
+    first = [language for language, count in votes.items() if count == most]
+    return first[0] if len(first) == 1 else UNKNOWN

@@ -92,21 +92,19 @@ def build_profile(examples: Iterable[Example], max_rows: int = MAX_ROWS, num_exa
     `num_examples` says how many there were where `examples` is a sample already.
     """
     kept, seen = _sample(examples, max_rows)
-    described = _described(kept)
-    prompts = [asked(example.prompt) for example in kept]
-    shared = boilerplate(prompts)
-    numbers = [*NUMBERS, TURNS, *(f"{ANSWER}{name}" for name in NUMBERS)]
-    categories = [*CATEGORIES, *(f"{ANSWER}{name}" for name in CATEGORIES)]
-    columns = category_columns(described, categories)
+    prompts = [example.prompt for example in kept]
+    texts = [asked(prompt) for prompt in prompts]
+    described = [describe(prompt) for prompt in prompts]
+    answers = _described_once([example.reference or "" for example in kept])
+    numbers = number_columns(described, (*NUMBERS, TURNS))
+    numbers |= {f"{ANSWER}{name}": values for name, values in number_columns(answers, NUMBERS).items()}
+    categories = category_columns(described, CATEGORIES)
+    categories |= {f"{ANSWER}{name}": values for name, values in category_columns(answers, CATEGORIES).items()}
     if any(example.label is not None for example in kept):
-        columns[f"{ANSWER}{LABEL}"] = np.array([example.label or "" for example in kept], str)
-    return Profile(
-        num_examples if num_examples is not None else seen,
-        number_columns(described, numbers),
-        columns,
-        features([own_text(text, shared) for text in prompts]),
-        shared,
-    )
+        categories[f"{ANSWER}{LABEL}"] = np.array([example.label or "" for example in kept], str)
+    shared = boilerplate(texts)
+    embedded = features([own_text(text, shared) for text in texts])
+    return Profile(num_examples if num_examples is not None else seen, numbers, categories, embedded, shared)
 
 
 def number_columns(described: Sequence[Description], names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -140,13 +138,7 @@ def _sample(examples: Iterable[Example], size: int) -> tuple[list[Example], int]
     return [kept[place] for place in draw.permutation(len(kept))], seen
 
 
-def _described(examples: Sequence[Example]) -> list[Description]:
+def _described_once(answers: Sequence[str]) -> list[Description]:
     """Answers that come again and again, as labels do, are described once."""
-    known: dict[str, Description] = {}
-    rows = []
-    for example in examples:
-        answer = example.reference or ""
-        if answer not in known:
-            known[answer] = {f"{ANSWER}{name}": value for name, value in describe_text(answer).items()}
-        rows.append(describe(example.prompt) | known[answer])
-    return rows
+    known = {answer: describe_text(answer) for answer in set(answers)}
+    return [known[answer] for answer in answers]
