@@ -32,13 +32,13 @@ class DriftSection(Section):
     """Requests that are compared with the training data at a time."""
 
     windows_in_row: int = Field(2, ge=1)
-    """Windows that must differ one after the other before there is an alarm."""
+    """Windows that must differ one after the other, in the same way, before there is an alarm."""
 
     false_alarms: float = Field(0.05, gt=0, lt=0.5)
     """Chance of a false alarm within 30 windows of traffic that did not change; thresholds follow from it."""
 
     embedding: Literal["ngrams", "none"] = "ngrams"
-    """How texts become points for the comparison of all dimensions at once: hashed character n-grams, or not at all."""
+    """How texts are compared in all dimensions at once: as hashed words and character n-grams, or not at all."""
 
 
 class QualitySection(Section):
