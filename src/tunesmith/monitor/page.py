@@ -92,7 +92,7 @@ def _inputs(standing: Standing, by_rule: dict[str, list[Finding]], examples: Seq
     drift = {rule: found for rule, found in by_rule.items() if rule.startswith("drift.") and rule != "drift.alarm"}
     if not drift:
         return []
-    often = sorted(drift, key=lambda rule: (rule != ALL, -sum(one.fired for one in drift[rule]), rule))
+    often = sorted(drift, key=lambda rule: (rule != ALL, *_how_much(drift[rule]), rule))
     blocks: list[Block] = [
         Chart(
             line_chart(_over_windows(rule, drift[rule]), "window", _short(rule), y_from_zero=True),
@@ -127,6 +127,12 @@ def _inputs(standing: Standing, by_rule: dict[str, list[Finding]], examples: Seq
             for one in examples
         ]
     return blocks
+
+
+def _how_much(found: Sequence[Finding]) -> tuple[float, float]:
+    """Sorts first what differed in most windows, then what came nearest to it."""
+    shares = [(_number(one, "effect") or 0.0) / (_number(one, "floor") or 1.0) for one in found]
+    return -float(sum(one.fired for one in found)), -max(shares, default=0.0)
 
 
 def _over_windows(rule: str, found: Sequence[Finding]) -> Series:
