@@ -135,7 +135,13 @@ def list_(name: str | None, as_json: bool) -> None:
     Example:
       tunesmith retrain ls
     """
-    _, _, journal = _opened()
+    from tunesmith.store.database import NoDatabase
+
+    try:
+        _, _, journal = _opened()
+    except NoDatabase:
+        print_json({"retrains": [], "last_decision": {}}) if as_json else click.echo("none yet")
+        return
     found = journal.every(name)
     if as_json:
         names = dict.fromkeys([name] if name else [one.name for one in found])
