@@ -20,7 +20,7 @@ from tunesmith.monitor.retrain.journal import Journal, Retrain, Step, Taken
 from tunesmith.monitor.retrain.parity import wait_for_parity
 from tunesmith.monitor.retrain.release import release
 from tunesmith.monitor.retrain.settle import settle
-from tunesmith.monitor.retrain.situation import Situation, learned_until, situation
+from tunesmith.monitor.retrain.situation import GOLDEN, Situation, learned_until, situation
 from tunesmith.monitor.retrain.work import FINISH, WHO, Result, Waiting, Work, champion_to_beat, pin_champion
 from tunesmith.recipe.load import LoadedRecipe
 from tunesmith.recipe.retrain import RetrainSection
@@ -58,13 +58,21 @@ def look_around(
     home: Home, database: Database, journal: Journal, champion: Version, section: RetrainSection, now: datetime
 ) -> Situation:
     """The situation of a name, as the triggers see it."""
-    from tunesmith.monitor.findings import Findings
+    from tunesmith.monitor.findings import Finding, Findings
+
+    known = Findings(database)
+
+    def found(since: datetime) -> list[Finding]:
+        # Of the very many that did not fire only the last evaluation on the golden set says anything.
+        fired, golden = known.since(champion.name, since, fired=True), known.last(champion.name, GOLDEN)
+        quiet = [golden] if golden is not None and golden.at > since and not golden.fired else []
+        return sorted([*fired, *quiet], key=lambda one: one.at)
 
     def count(since: datetime) -> int:
-        found = gather(home, database, champion.name, since, now, section)
-        return len(settle(found, section.max_share_tenant).kept)
+        words = gather(home, database, champion.name, since, now, section)
+        return len(settle(words, section.max_share_tenant).kept)
 
-    return situation(journal, champion, lambda since: Findings(database).since(champion.name, since), count, now)
+    return situation(journal, champion, found, count, now)
 
 
 def decide(

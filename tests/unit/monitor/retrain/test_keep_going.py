@@ -144,3 +144,14 @@ def test_the_drifted_region_is_put_before_raters_once(keeper: Keeper, home: Home
     by_request = {one.request: one.priority for one in items}
     assert set(by_request) == {"r4", "r2"} and by_request["r4"] > by_request["r2"]
     assert items[0].answers[0].source == "story@1"
+
+
+def test_without_triggers_the_last_evaluation_on_the_golden_set_decides(keeper: Keeper, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE.partition("retrain:")[0])
+    keeper.loaded = load_recipe(tmp_path / "recipe.yaml")
+    findings = Findings(keeper.database)
+    assert "was not evaluated again yet" in keeper.ruling(write=False).reason
+    for hours, fired in ((3, True), (2, False), (1, True)):
+        at = NOW - timedelta(hours=hours)
+        findings.note([Finding("story", at, "quality.golden", "quality", fired, "the loss, as it is", {}, "story@1")])
+        assert keeper.ruling(write=False).start is fired
