@@ -18,7 +18,7 @@ from tunesmith.monitor.retrain.gates import GATES
 from tunesmith.monitor.retrain.gates.before import AUDIT, BUDGET
 from tunesmith.monitor.retrain.journal import Journal, Retrain, Step, Taken
 from tunesmith.monitor.retrain.parity import wait_for_parity
-from tunesmith.monitor.retrain.release import release
+from tunesmith.monitor.retrain.release import experiment_of, release
 from tunesmith.monitor.retrain.settle import settle
 from tunesmith.monitor.retrain.situation import GOLDEN, Situation, learned_until, situation
 from tunesmith.monitor.retrain.work import FINISH, WHO, Result, Waiting, Work, champion_to_beat, pin_champion
@@ -141,10 +141,14 @@ def _step(work: Work) -> Result | Waiting:
         return _finished(work)
     if (wish := fresh.state.get("stop")) is not None and (result := _stopped(work, wish)) is not None:
         return result
-    work.say(f"{work.retrain.reference}: {fresh.next}")
+    if work.begun != fresh.next:
+        work.say(f"{work.retrain.reference}: {fresh.next}")
+        work.begun = fresh.next
     try:
         return STEPS[fresh.next](work)
     except HOPELESS as error:
+        if fresh.next == "release":
+            raise  # an experiment may run: it is not left alone
         return Result.stop(f"{fresh.next}: {error.what}", {"where": error.where, "fix": error.fix})
     except TrainError as error:
         if error.where == "budget":
@@ -176,9 +180,11 @@ def _stopped(work: Work, wish: Mapping[str, str]) -> Result | None:
     """Somebody wants it to end: its experiment is rolled back, nothing it made is served. None where its experiment had
     ended by then: what that decided holds."""
     reason = f"{wish['who']} stopped it: {wish['why']}"
-    if (known := work.retrain.state.get("experiment")) is not None:
-        book = Book(work.database, work.now)
-        if book.change(str(known), partial(rolled_back, reason=reason), WHO, "rollback", reason).reason != reason:
+    book = Book(work.database, work.now)
+    if (mine := experiment_of(work, book)) is not None:
+        if work.retrain.state.get("experiment") is None:
+            return None  # it is first written down that there is one
+        if book.change(mine.id, partial(rolled_back, reason=reason), WHO, "rollback", reason).reason != reason:
             return None
     return Result.stop(reason, verdict="skip")
 

@@ -48,7 +48,7 @@ def _begin(work: Work, book: Book) -> Result | Waiting:
         return Result.stop(f"{version.reference} has not passed every gate, and meets nobody")
     if (now := work.champion_now()) not in (champion, version.reference):
         return Result.stop(f"the champion was {champion} when this began, and somebody has made it {now}")
-    mine = _mine(work, book, version.reference, champion)
+    mine = experiment_of(work, book)
     if mine is None and now == version.reference:
         return Result.stop(f"somebody has made {version.reference} the champion without an experiment", verdict="skip")
     if mine is None:
@@ -82,11 +82,15 @@ def _start(work: Work, book: Book, version: str, champion: str) -> Experiment:
     )
 
 
-def _mine(work: Work, book: Book, version: str, champion: str) -> Experiment | None:
-    """The experiment that a driver began, and was ended before it could write that down."""
+def experiment_of(work: Work, book: Book) -> Experiment | None:
+    """The experiment of this retrain, also one that a driver began and died before it could write that down."""
+    state = work.retrain.state
+    if state.get("experiment") is not None:
+        return book.find(str(state["experiment"]))
+    version, champion = state.get("version"), state["champion"]
     for experiment, began, _ in book.every():
         treats = experiment.variants.get(CHALLENGER)
-        same = experiment.name == work.name and treats is not None and treats.version == version
+        same = experiment.name == work.name and treats is not None and treats.version == version is not None
         if same and experiment.variants[CONTROL].version == champion and began >= work.retrain.started_at:
             return experiment
     return None

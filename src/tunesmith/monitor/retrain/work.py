@@ -70,6 +70,7 @@ class Work:
     loaded: LoadedRecipe | None
     now: Callable[[], datetime] = utc_now
     in_process: bool = False
+    begun: str | None = None
 
     @property
     def name(self) -> str:

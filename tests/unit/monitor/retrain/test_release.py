@@ -206,6 +206,13 @@ def test_word_to_stop_rolls_the_experiment_back(work: Work) -> None:
     assert running(work).verdict == "rolled back" and champion_of(work.registry, "story") == "story@1"
 
 
+def test_word_to_stop_finds_an_experiment_that_was_not_written_down(work: Work) -> None:
+    release.release(work)
+    work.journal.ask_to_stop(work.retrain, "ann", "a mistake")
+    ended = drive.drive(work, lambda reason: False)
+    assert ended.state["end"] == "stopped" and running(work).verdict == "rolled back"
+
+
 def test_what_nobody_waits_for_is_left_where_it_is_for_the_next_driver(work: Work) -> None:
     told: list[str] = []
     left = drive.drive(work, lambda reason: bool(told.append(reason)))
