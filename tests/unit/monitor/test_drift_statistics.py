@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from tests.unit.monitor.drifting import profile_of_texts, sentences
 from tunesmith.data.profile import Profile
 from tunesmith.monitor.drift.calibrate import _threshold
 from tunesmith.monitor.drift.compare import Side, all_tests, measure
-from tunesmith.monitor.drift.likeness import Likeness
+from tunesmith.monitor.drift.likeness import Likeness, to_unlikeness, to_unlikeness_among
+from tunesmith.monitor.drift.observed import Observed
 from tunesmith.monitor.drift.reference import Reference
 from tunesmith.monitor.drift.resample import Resampler
 from tunesmith.monitor.drift.statistics import (
@@ -100,34 +102,41 @@ def test_unlikeness_is_that_of_dense_vectors(profile: Profile) -> None:
         table[of.features.row_of, of.features.columns] = 1 + np.log(of.features.counts)
         return table
 
-    def slowly(row: np.ndarray, others: np.ndarray, norms_by: np.ndarray) -> float:
+    def slowly(row: np.ndarray, others: np.ndarray) -> float:
         def weights(rows: np.ndarray) -> np.ndarray:
             return np.log((1 + len(rows)) / (1 + (rows > 0).sum(axis=0))) + 1
 
         query = row * weights(others)
-        lengths = np.linalg.norm(others * weights(norms_by), axis=1)
+        lengths = np.linalg.norm(others * weights(others), axis=1)
         cosines = (others * weights(others)) @ query / np.linalg.norm(query) / lengths
         return float(1 - np.sort(np.clip(cosines, 0, 1))[-2:].mean())
 
     rows = dense(profile)
     new = profile.of_prompts([[{"role": "user", "content": text}] for text in sentences(5, seed=2)])
     likeness = Likeness(profile.features)
-    expected = [slowly(row, rows, rows) for row in dense(new)]
+    expected = [slowly(row, rows) for row in dense(new)]
     assert likeness.unlikeness(new.features) == pytest.approx(expected, abs=1e-4)
-    within = likeness.unlikeness_within()
-    for place in (0, 17, 299):
-        assert within[place] == pytest.approx(slowly(rows[place], np.delete(rows, place, 0), rows), abs=1e-4)
+    within = to_unlikeness(likeness.within()[1])
+    expected = [slowly(rows[place], np.delete(rows, place, 0)) for place in range(0, 300, 7)]
+    assert within[::7] == pytest.approx(expected, abs=1e-3)
+    assert within[::7].mean() == pytest.approx(np.mean(expected), abs=5e-4)
+    among = np.arange(300) % 2 == 0
+    half = to_unlikeness_among(*likeness.within(), among)
+    assert half[0] >= within[0] and half.mean() > within.mean()
 
 
 def test_a_stream_of_resamples_is_what_comparing_its_rows_gives(profile: Profile) -> None:
-    """The quick way to count many windows against the plain one, on the same rows."""
+    """The quick way to count many windows against the plain one, on the same rows; their unlikeness is to the rest."""
     reference = Reference(profile)
     tests, order = all_tests(reference.observed), np.random.default_rng(3).permutation(300)
     statistic, degrees = Resampler(reference).stream(order, size=40, num_windows=4, in_row=2)
 
+    assert reference.neighbours is not None
+    chosen = np.isin(np.arange(300), order[160:])
+    observed = replace(reference.observed, unlikeness=to_unlikeness_among(*reference.neighbours, chosen))
+
     def side(rows: np.ndarray) -> Side:
-        observed = reference.observed
-        part = type(observed)(
+        part = Observed(
             {name: values[rows] for name, values in observed.numbers.items()},
             {name: values[rows] for name, values in observed.categories.items()},
             observed.buckets[rows],  # type: ignore[index]

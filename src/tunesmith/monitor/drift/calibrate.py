@@ -18,6 +18,9 @@ LEAN = 0.25
 
 STREAMS = 200
 TAIL = 0.2
+CAUTION = 0.8
+"""Part of the false alarms that is aimed at: a threshold from so few streams errs to either side."""
+
 MAX_WINDOWS = 10
 MIN_ROWS = 200
 """Rows of a profile below which nothing can be said."""
@@ -58,7 +61,8 @@ def calibrate(
     )
     worst = np.array([min(scores(coded.tests, one, run, in_row)) for one, run in zip(alone, together, strict=True)])
     ends, all_ends = num_windows - in_row + 1, max(1, HORIZON - in_row + 1)
-    return Calibration(_threshold(worst, 1 - (1 - false_alarms) ** (ends / all_ends)), chance)
+    share = 1 - (1 - CAUTION * false_alarms) ** (ends / all_ends)
+    return Calibration(_threshold(worst, share), chance)
 
 
 def scores(tests: list[Test], alone: np.ndarray, together: np.ndarray, in_row: int) -> list[float]:

@@ -11,7 +11,7 @@ from tunesmith.data.profile import Features, Profile
 from tunesmith.data.profile.describe import CATEGORIES, NUMBERS, TURNS
 from tunesmith.data.profile.features import WIDTH
 from tunesmith.monitor.drift.compare import Side
-from tunesmith.monitor.drift.likeness import Likeness
+from tunesmith.monitor.drift.likeness import Likeness, to_unlikeness
 from tunesmith.monitor.drift.observed import NOT_COUNTED, TOPIC, Observed
 from tunesmith.monitor.drift.topics import Topics
 
@@ -27,6 +27,7 @@ class Reference:
         numbers = {name: profile.numbers[name].astype(np.float64) for name in (*NUMBERS, TURNS)}
         categories = {name: self._codes(name, profile.categories[name].tolist()) for name in CATEGORIES}
         self.likeness = self.topics = None
+        self.neighbours: tuple[np.ndarray, np.ndarray] | None = None
         buckets = unlikeness = None
         if embedding:
             self.likeness = Likeness(profile.features)
@@ -35,7 +36,8 @@ class Reference:
             topics[: self.topics.num_fitted] = NOT_COUNTED
             categories[TOPIC] = topics
             self.names[TOPIC] = [str(number) for number in range(int(self.topics.of_reference.max(initial=0)) + 1)]
-            buckets, unlikeness = word_buckets(profile.features), self.likeness.unlikeness_within()
+            self.neighbours = self.likeness.within()
+            buckets, unlikeness = word_buckets(profile.features), to_unlikeness(self.neighbours[1])
         self.observed = Observed(numbers, categories, buckets, unlikeness)
 
     def __len__(self) -> int:

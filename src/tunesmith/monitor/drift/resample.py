@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tunesmith.monitor.drift.compare import CHI_SQUARE, DIVERGENCE, KS, Test, all_tests
+from tunesmith.monitor.drift.likeness import to_unlikeness_among
 from tunesmith.monitor.drift.observed import NOT_COUNTED
 from tunesmith.monitor.drift.reference import Reference
 from tunesmith.monitor.drift.statistics import chi_square, jensen_shannon
@@ -13,12 +14,14 @@ from tunesmith.monitor.drift.statistics import chi_square, jensen_shannon
 class Resampler:
     """The reference's columns as small integers, so that all windows of a stream are counted in one go.
 
-    Gives the same statistics as `compare.measure` on the rows themselves.
+    Gives the same statistics as `compare.measure` on the rows themselves; unlikeness as if the weights of words were
+    the smaller reference's too.
     """
 
     def __init__(self, reference: Reference) -> None:
         self.tests = all_tests(reference.observed)
         self._observed = reference.observed
+        self._neighbours = reference.neighbours
         self._codes = {
             name: np.unique(values, return_inverse=True)[1] for name, values in reference.observed.numbers.items()
         }
@@ -48,7 +51,11 @@ class Resampler:
                         statistic[at, place], degrees[at, place] = chi_square(kept, row)
                     else:
                         statistic[at, place] = jensen_shannon(kept, row)
-            elif (far := self._observed.unlikeness) is not None:
+            elif self._neighbours is not None:
+                chosen: np.ndarray = np.zeros(len(order), bool)
+                chosen[rest] = True
+                # What is left is the whole reference: neither windows nor it have the windows' rows as neighbours.
+                far = to_unlikeness_among(*self._neighbours, chosen)
                 sums = _with_runs(far[windows].sum(axis=1), in_row)
                 statistic[:, place] = (sums / sizes[:, 0] - far[rest].mean()) / max(1e-9, float(far[rest].std()))
         return statistic, degrees
