@@ -206,12 +206,14 @@ def report(
             at = np.array([one[name] or np.inf for one, _ in found])
             within, ever = float((at * SETTINGS.window <= 500).mean()), float(np.isfinite(at).mean())
             middle, late = np.quantile(at, [0.5, 0.9], method="higher")
-            delays[share][name] = {"median": _number(middle), "p90": _number(late), "within_500": within, "ever": ever}
+            delays[share][name] = {"median": _number(middle), "p90": _number(late), "within_500": within, "ever": ever,
+                                   "first_alarms": [one[name] for one, _ in found]}  # fmt: skip
             print(f"    {name:28} {middle:5.0f} ({late:4.0f})   {100 * within:5.1f} %   {100 * ever:5.1f} %")
         regions = [region for _, region in found if region is not None]
         if regions:
             mostly = float(np.mean([region > 0.5 for region in regions]))
             delays[share]["region_new"], delays[share]["region_mostly"] = float(np.mean(regions)), mostly
+            delays[share]["regions"] = regions
             print(f"    of the region {100 * np.mean(regions):.0f} % are new intents, most in {100 * mostly:.0f} %")
     print(f"\n{seconds:.0f} s")
     print(json.dumps({"streams": len(stationary), "false_alarms": false, "drift": delays, "seconds": round(seconds)}))
