@@ -71,7 +71,7 @@ def watch(recipe: Path, overrides: tuple[str, ...], as_json: bool, once: bool) -
 @command.command()
 @recipe_arguments
 @click.option("--add", "files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Labelled rows to add first, in any form that training data has; repeatable.")  # fmt: skip
+              help="Labelled rows to add first, in the form of the recipe's data; repeatable.")  # fmt: skip
 def golden(recipe: Path, overrides: tuple[str, ...], as_json: bool, files: tuple[Path, ...]) -> None:
     """Evaluate the live version of RECIPE's name on its golden set now, and compare it with the day of release.
 
@@ -101,7 +101,7 @@ def golden(recipe: Path, overrides: tuple[str, ...], as_json: bool, files: tuple
     version = live_version(registry, loaded.recipe.name)
     registry.close()
     for file in files:
-        fresh = add_file(Shelf(home, version.name), file, datetime.now(UTC))
+        fresh = add_file(Shelf(home, version.name), file, loaded.recipe.data, datetime.now(UTC))
         console.print(f"{file}: {len(fresh)} new rows", markup=False, highlight=False, soft_wrap=True)
     database = Database.open(home.database_url)
     findings = Findings(database)

@@ -22,6 +22,7 @@ from tunesmith.monitor.golden.row import GoldenRow
 from tunesmith.monitor.golden.shelf import Shelf
 from tunesmith.monitor.traffic.rows import TrafficRow
 from tunesmith.monitor.traffic.write import write_traffic
+from tunesmith.recipe.data import DataSection
 from tunesmith.recipe.monitor import MonitorSection
 from tunesmith.registry.version import Version
 from tunesmith.store.database import Database
@@ -235,11 +236,14 @@ def test_what_was_trained_on_is_left_out(home: Home, database: Database, tmp_pat
 
 def test_rows_that_people_labelled_come_from_a_file(home: Home, tmp_path: Path) -> None:
     shelf, file = Shelf(home, "tiny"), tmp_path / "rows.jsonl"
+    data = DataSection.model_validate({"train": "unread.jsonl", "system": "Be brief."})
     lines = [{"prompt": f"say {number}", "completion": "yes"} for number in range(3)]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert len(add_file(shelf, file, NOW)) == 3
-    assert add_file(shelf, file, NOW) == []
-    assert {(one.kind, one.messages[-1]["content"]) for one in shelf.added()} == {("labelled", "yes")}
+    assert len(add_file(shelf, file, data, NOW)) == 3
+    assert add_file(shelf, file, data, NOW) == []
+    assert {(one.kind, one.messages[0]["content"], one.messages[-1]["content"]) for one in shelf.added()} == {
+        ("labelled", "Be brief.", "yes")
+    }
     file.write_text(json.dumps({"prompt": "say 4"}) + "\n")
     with pytest.raises(DataError):
-        add_file(shelf, file, NOW)
+        add_file(shelf, file, data, NOW)

@@ -17,6 +17,7 @@ from tunesmith.review.reviews import Reviews
 if TYPE_CHECKING:
     from tunesmith.data.dataset import Dataset
     from tunesmith.data.example import Example
+    from tunesmith.recipe.data import DataSection
     from tunesmith.registry.version import Version
     from tunesmith.store.database import Database
     from tunesmith.store.home import Home
@@ -71,17 +72,17 @@ def add_corrections(
     return shelf.add(rows)
 
 
-def add_file(shelf: Shelf, path: Path, now: datetime) -> list[GoldenRow]:
-    """Keep rows that people have labelled, from a file in any form that training data has; returns what is new.
+def add_file(shelf: Shelf, path: Path, data: DataSection, now: datetime) -> list[GoldenRow]:
+    """Keep rows that people have labelled, from a file that is read as a recipe's `data` says; returns what is new.
 
     Raises DataError when the file cannot be read or a row is no conversation.
     """
     from tunesmith.data.example import BadRow
     from tunesmith.data.read import read_examples
     from tunesmith.errors import DataError
-    from tunesmith.recipe.data import DataSection
 
-    section = DataSection.model_validate({"train": str(path.resolve())})
+    file = type(data).model_validate({"train": str(path.resolve())})
+    section = file.model_copy(update={"format": data.format, "system": data.system})
     rows = []
     for one in read_examples(section, path.resolve().parent, "train"):
         if isinstance(one, BadRow):
