@@ -58,9 +58,9 @@ retrain:
 WORDS = ("red", "blue", "green", "gold", "grey", "pink", "black", "white", "brown", "lime")
 
 
-def questions(verb: str, number: int) -> list[str]:
-    """Questions no two of which are near-duplicates."""
-    return [f"{verb} {WORDS[n % 10]} {WORDS[n // 10 % 10]} {n}" for n in range(number)]
+def questions(verb: str, number: int, first: int = 0) -> list[str]:
+    """Questions no two of which are near-duplicates; of the same kind where the verb is the same."""
+    return [f"{verb} {WORDS[n % 10]} {WORDS[n // 10 % 10]} {n}" for n in range(first, first + number)]
 
 
 def home_of(folder: Path) -> Home:
