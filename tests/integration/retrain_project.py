@@ -125,7 +125,7 @@ def _request(request: str, at: datetime, version: str, **columns: Any) -> dict[s
 class Visitors:
     """Users of a running experiment: shadows while it is one, then as many of each variant as its weights say.
 
-    `likes` says how many of ten thumbs are up for the challenger; the control has four.
+    Of ten thumbs for the control four are up, and as many for the challenger until the A/B test; then `likes`.
     """
 
     def __init__(self, folder: Path, likes: int = 10) -> None:
@@ -156,7 +156,7 @@ class Visitors:
             f"visit-{number}", datetime.now(UTC), version, experiment=experiment.id, variant=variant,
             epoch=experiment.epoch, unit=f"visitor-{number}", role="shadow" if shadow else "live",
         )  # fmt: skip
-        liked = self.likes if variant == "challenger" else 4
+        liked = self.likes if variant == "challenger" and experiment.stage == "ab" else 4
         return row, float(number // 2 % 10 < liked)
 
 

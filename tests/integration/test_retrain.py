@@ -23,7 +23,7 @@ from tunesmith.monitor.retrain.work import FINISH, champion_of
 from tunesmith.registry.registry import Registry
 from tunesmith.store.database import Database
 
-STAGES = ("shadow", "canary", "promote")
+STAGES = ("shadow", "canary", "ab", "promote")
 KILLED_AT = [*(step for step in STEPS if step != "release"), *STAGES, FINISH]
 """Every step of the journal; the release is written down by its stages."""
 
