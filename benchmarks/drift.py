@@ -1,6 +1,6 @@
 """How often drift is seen where there is none, how soon where there is, and whether the right requests are shown.
 
-    python benchmarks/drift.py            500 stationary streams, 100 of each drift; ten minutes on a quiet core
+    python benchmarks/drift.py            500 stationary streams, 100 of each drift; ten minutes on two quiet cores
     python benchmarks/drift.py --quick    20 and 8
 
 banking77 (`../shared/data/banking77`), the settings of `DriftSection` as they are, profiles of 5,000 rows. (a) All rows
