@@ -45,7 +45,7 @@ def alpha(units: Sequence[Sequence[Hashable]], level: Level, seed: int = 0) -> A
     """
     paired = [list(unit) for unit in units if len(unit) >= 2]
     counted = sum(len(unit) for unit in paired)
-    values: list[Any] = sorted({value for unit in paired for value in unit}, key=lambda one: (str(type(one)), one))
+    values: list[Any] = sorted({value for unit in paired for value in unit}, key=_rank)
     if not values:
         return Alpha(None, None, None, 0, 0, level)
     place = {value: index for index, value in enumerate(values)}
@@ -60,6 +60,11 @@ def alpha(units: Sequence[Sequence[Hashable]], level: Level, seed: int = 0) -> A
     found = _of(coincidences.sum(axis=0), level, points)
     low, high = _interval(coincidences, level, points, seed) if len(paired) >= LEAST_ITEMS else (None, None)
     return Alpha(found, low, high, len(paired), counted, level)
+
+
+def _rank(value: Any) -> tuple[str, Any]:
+    """Numbers by their size, whether JSON wrote 4 or 4.0; other values by their kind and then themselves."""
+    return ("" if isinstance(value, int | float) else str(type(value))), value
 
 
 def _coincidences(table: Floats) -> Floats:

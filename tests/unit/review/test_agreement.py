@@ -100,6 +100,13 @@ def test_the_interval_holds_what_more_items_would_show() -> None:
     assert 53 <= held <= 60
 
 
+def test_ranks_go_by_value_however_a_number_is_written() -> None:
+    """4.5 lies between 4 and 5, although one is a float and the others are ints."""
+    units: list[list[Any]] = [[1, 2, 2], [4.5, 5], [5, 5, 4.5], [1, 1], [2, 4.0], [4, 4]]
+    assert alpha(units, "ordinal").value == pytest.approx(by_pairs(units, "ordinal"))
+    assert alpha(units, "ordinal") == alpha([[float(value) for value in unit] for unit in units], "ordinal")
+
+
 def test_nothing_is_said_of_nothing() -> None:
     for units in ([], [[1]], [[1, 1], [1, 1]], [[], []]):
         assert alpha(units, "nominal").value is None
