@@ -35,12 +35,12 @@ def import_(path: Path, name: str | None, form: str | None, as_json: bool) -> No
       tunesmith review import project-7.json --name summaries
     """
     from tunesmith.cli.review import open_reviews
+    from tunesmith.review.exchange.bring import bring
 
     brought = _read(path, name, form)
     reviews = open_reviews(create=True)
     before = sum(items for items, _ in reviews.names().values())
-    reviews.add([one.item for one in brought])
-    newer = reviews.bring_in(said for one in brought for said in one.ratings)
+    newer = bring(reviews, brought)
     added = sum(items for items, _ in reviews.names().values()) - before
     counts = {
         "items": len(brought),

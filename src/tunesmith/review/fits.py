@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunesmith.errors import DataError
-from tunesmith.review.item import MAX_RATER, TIE, UNSURE, Item, Rating, clean
+from tunesmith.review.item import MAX_RATER, TIE, UNSURE, Item, NewItem, Rating, clean
 from tunesmith.review.rubric import Rubric
 
 MAX_CORRECTION = 100_000
@@ -11,7 +11,7 @@ MAX_SECONDS = 3600.0
 """Who took longer has been away: the time is not kept."""
 
 
-def check_rating(said: Rating, item: Item, rubric: Rubric) -> None:
+def check_rating(said: Rating, item: Item | NewItem, rubric: Rubric) -> None:
     """Refuse a rating that fits neither item nor rubric. Raises DataError naming the field."""
     if not said.rater or len(said.rater) > MAX_RATER:
         raise DataError("a rater is a name of at most 64 characters", where="rater")

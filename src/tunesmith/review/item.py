@@ -45,6 +45,11 @@ class Gold:
     choice: str | None = None
     scales: dict[str, int] = field(default_factory=dict)
 
+    def cleaned(self) -> Gold:
+        """Itself, as every database can hold it."""
+        choice = None if self.choice is None else clean(self.choice)
+        return Gold(choice, {clean(scale): value for scale, value in self.scales.items()})
+
     def right(self, rating: Rating) -> bool:
         """Whether a rater saw it; a scale may be off by one."""
         if self.choice is not None and rating.choice != self.choice:
@@ -71,12 +76,16 @@ class NewItem:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
+        # What no database can hold goes first: what is checked is what is kept.
+        put(self, "answers", [Answer(clean(one.source), clean(one.text)) for one in self.answers])
+        put(self, "gold", self.gold and self.gold.cleaned())
+        put(self, "request", None if self.request is None else _request(self.request))
         if not NAME.fullmatch(self.name):
             raise _wrong("name", f"{self.name[:80]!a} is not a registered name")
         wanted = {"pair": 2, "answer": 1}.get(self.kind)
         if wanted is None:
             raise _wrong("kind", f"{str(self.kind)[:40]!a} is neither 'pair' nor 'answer'")
-        sources = [one.source for one in self.answers]
+        sources = self.sources
         if len(sources) != wanted:
             raise _wrong("answers", f"{'a pair has two answers' if wanted == 2 else 'one answer is wanted'}")
         if len(set(sources)) != wanted or not all(0 < len(one) <= MAX_SOURCE for one in sources):
@@ -92,7 +101,11 @@ class NewItem:
         if self.gold is not None and self.gold.choice is None and not self.gold.scales:
             raise _wrong("gold", "it says nothing")
         put(self, "messages", [{k: clean(str(one[k])) for k in ("role", "content")} for one in self.messages])
-        put(self, "answers", [Answer(clean(one.source), clean(one.text)) for one in self.answers])
+
+    @property
+    def sources(self) -> list[str]:
+        """Whose answers they are."""
+        return [one.source for one in self.answers]
 
     @property
     def id(self) -> str:
@@ -176,6 +189,12 @@ def gold_of(value: Any) -> Gold | None:
     if not known or not isinstance(scales, dict) or not all(type(one) is int for one in scales.values()):
         raise _wrong("gold", "gold is a choice, or scales with whole numbers")
     return Gold(value.get("choice"), dict(scales))
+
+
+def _request(request: str) -> str:
+    if not isinstance(request, str):
+        raise _wrong("request", f"{str(request)[:40]!a} is not the id of a request")
+    return clean(request)
 
 
 def _wrong(field: str, what: str) -> DataError:

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.review.conftest import Clock, pair, single
 from tunesmith.errors import DataError
 from tunesmith.review.exchange import Brought
+from tunesmith.review.exchange.bring import bring
 from tunesmith.review.exchange.jsonl import lines_of, read_lines
 from tunesmith.review.exchange.label_studio import labelling_config, read_tasks, tasks_of
 from tunesmith.review.item import Answer, NewItem
@@ -122,6 +123,14 @@ LINE = {
 }  # fmt: skip
 
 
+AT = "2026-11-27T06:00:00Z"
+
+
+def rated(**changes: Any) -> str:
+    """A line with one rating."""
+    return json.dumps({**LINE, "ratings": [{"rater": "ann", "at": AT, "choice": "a", **changes}]})
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -134,6 +143,19 @@ LINE = {
         (json.dumps({**LINE, "gold": "a"}), "rows.jsonl:2, gold: gold is a choice, or scales"),
         (json.dumps({**LINE, "ratings": [{"rater": "ann"}]}), "rows.jsonl:2: a part is missing or of another kind"),
         (json.dumps({**LINE, "ratings": [{"rater": "a", "at": "2026-01-01"}]}), "a moment without a time zone"),
+        (rated(choice=5), "rows.jsonl:2: a part is missing or of another kind ('choice' cannot be '5')"),
+        (rated(correction=5), "'correction' cannot be '5'"),
+        (rated(rater=5), "'rater' cannot be '5'"),
+        (rated(at=5), "'at' cannot be '5'"),
+        (rated(at="0001-01-01T00:00:00+14:00"), "rows.jsonl:2: a part is missing or of another kind"),
+        (rated(seconds="x"), "seconds cannot be 'x'"),
+        (rated(scales={"a": {"style": True}}), "'True' is not a whole number"),
+        (rated(scales={"a": {"style": 3.5}}), "'3.5' is not a whole number"),
+        (rated(scales={"a": {"style": 1e999}}), "'inf' is not a whole number"),
+        (rated(scales={"a": 3}), "scales are an object for each source"),
+        (json.dumps({**LINE, "request": 5}), "rows.jsonl:2, request: '5' is not the id of a request"),
+        (json.dumps({**LINE, "priority": 10**400}), "rows.jsonl:2: a part is missing or of another kind"),
+        ("[" * 100_000, "rows.jsonl:2: this is not JSON: it is nested too deeply"),
     ],
 )
 def test_a_line_that_is_no_item(line: str, message: str) -> None:
@@ -145,6 +167,7 @@ def test_a_line_that_is_no_item(line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[" * 100_000, "tasks.json: this is not JSON: it is nested too deeply"),
         ("{", "tasks.json: this is not JSON"), ("{}", "tasks.json: this is not a list of tasks"),
         ("[1]", "task 1: a task without data"),
         ('[{"data": {"answer1": "a"}}]', "task 1, name: '' is not a registered"),
@@ -155,3 +178,51 @@ def test_what_is_no_export_of_label_studio(text: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         read_tasks(text, "tasks.json", None if "name" in message else "n")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "result", "message"),
+    [
+        ({"created_at": "2026-11-27T06:00:00"}, {}, "a moment without a time zone"),
+        ({"lead_time": "x"}, {}, "seconds cannot be 'x'"),
+        ({}, {"type": "choices", "from_name": "verdict", "value": {"choices": [5]}}, "'choice' cannot be '5'"),
+        ({}, {"type": "rating", "from_name": "style-answer1", "value": {"rating": "HUGE"}}, "is not a whole number"),
+        ({}, {"type": "number", "from_name": "style-answer1", "value": {"number": True}}, "is not a whole number"),
+    ],
+)
+def test_an_annotation_of_another_kind(changes: dict[str, Any], result: dict[str, Any], message: str) -> None:
+    said = {"to_name": "answer1", "type": "pairwise", "from_name": "better", "value": {"selected": "left"}, **result}
+    annotation = {"completed_by": 1, "created_at": AT, "result": [said], **changes}
+    task = {"data": {"prompt": "p", "answer1": "a", "answer2": "b"}, "annotations": [annotation]}
+    with pytest.raises(DataError) as caught:
+        read_tasks(json.dumps([task]).replace('"HUGE"', "1e999"), "tasks.json", "n")
+    assert "tasks.json, task 1: an annotation is not as expected" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_whole_number_is_one_however_it_is_written(reviews: Reviews) -> None:
+    brought = read_lines([rated(scales={"a": {"style": 4.0}})], "rows.jsonl")
+    assert bring(reviews, brought) == 1
+    (value,) = (value for said in reviews.ratings("n") for value in said.scales["a"].values())
+    assert value == 4 and type(value) is int
+
+
+def test_texts_no_database_can_hold_are_mended(reviews: Reviews) -> None:
+    half = "\ud800"
+    said = {"rater": f"an{half}n", "at": AT, "choice": f"a{half}", "correction": f"b\0{half}"}
+    line = {
+        **LINE, "request": f"r{half}", "gold": {"choice": f"a{half}"}, "ratings": [said],
+        "answers": [{"source": f"a{half}", "text": half}, {"source": "b", "text": "2"}],
+    }  # fmt: skip
+    assert bring(reviews, read_lines([json.dumps(line)], "rows.jsonl")) == 1
+    (kept,), (item,) = reviews.ratings("n"), reviews.items("n")
+    assert (kept.rater, kept.choice, kept.correction) == ("an?n", "a?", "b\ufffd?")
+    assert item.request == "r?" and item.gold is not None and item.gold.choice == "a?"
+
+
+def test_a_rating_that_fits_no_item_is_named_and_nothing_is_added(reviews: Reviews) -> None:
+    lines = [json.dumps(LINE), rated(scales={"a": {"style": 9}})]
+    with pytest.raises(DataError) as caught:
+        bring(reviews, read_lines(lines, "rows.jsonl"))
+    assert "rows.jsonl:2, scales: 'style' cannot be 9" in str(caught.value)
+    assert reviews.names() == {}

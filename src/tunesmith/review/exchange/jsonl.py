@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from tunesmith.errors import DataError
 from tunesmith.review.exchange import Brought
+from tunesmith.review.exchange.typed import WRONG, json_of, rating_from
 from tunesmith.review.item import Answer, Item, NewItem, Rating, gold_of
 
 FIELDS = {"name", "kind", "messages", "answers", "priority", "gold", "request", "ratings"}
@@ -38,7 +38,7 @@ def read_lines(lines: Iterable[str], place: str, name: str | None = None) -> lis
         if line.strip():
             where = f"{place}:{number}"
             try:
-                value = json.loads(line)
+                value = json_of(line)
             except ValueError as error:
                 raise DataError(f"this is not JSON: {error}", where=where, fix=FIX) from None
             found.append(brought_of(value, where, name))
@@ -61,15 +61,10 @@ def brought_of(value: Any, where: str, name: str | None = None) -> Brought:
         return Brought(item, tuple(_rating(one, item.id) for one in value.get("ratings") or ()), where)
     except DataError as error:
         raise DataError(error.what, where=f"{where}, {error.where}", fix=FIX) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except WRONG as error:
         raise DataError(f"a part is missing or of another kind ({error})", where=where, fix=FIX) from None
 
 
 def _rating(value: dict[str, Any], item: str) -> Rating:
-    at = datetime.fromisoformat(value["at"])
-    if at.tzinfo is None:
-        raise ValueError("a moment without a time zone")
-    scales = {str(source): dict(scales) for source, scales in (value.get("scales") or {}).items()}
-    return Rating(
-        item, str(value["rater"]), at, value.get("choice"), scales, value.get("correction"), value.get("seconds")
-    )
+    said = (value.get(key) for key in ("choice", "scales", "correction", "seconds"))
+    return rating_from(item, value["rater"], value["at"], *said)

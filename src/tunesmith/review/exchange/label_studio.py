@@ -7,16 +7,15 @@ keeps and does not show.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from tunesmith.errors import DataError
 from tunesmith.review.exchange import Brought
 from tunesmith.review.exchange.jsonl import brought_of
+from tunesmith.review.exchange.typed import WRONG, json_of, rating_from, whole
 from tunesmith.review.item import TIE, UNSURE, Answer, Item, Kind, Rating, in_order
 from tunesmith.review.rubric import Rubric
 
@@ -76,7 +75,7 @@ def read_tasks(text: str, place: str, name: str | None = None) -> list[Brought]:
     Texts without sources of ours are called `answer1` and `answer2`. Raises DataError naming the task.
     """
     try:
-        tasks = json.loads(text)
+        tasks = json_of(text)
     except ValueError as error:
         raise DataError(f"this is not JSON: {error}", where=place, fix=FIX) from None
     if not isinstance(tasks, list):
@@ -130,7 +129,7 @@ def _brought(task: Any, where: str, name: str | None) -> Brought:
     source_of = {name: one.source for name, one in zip(TEXTS, shown, strict=False)}
     try:
         said = [_rating(one, found, source_of) for one in task.get("annotations") or ()]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except WRONG as error:
         raise DataError(f"an annotation is not as expected ({error})", where=where, fix=FIX) from None
     return Brought(found.item, tuple(said), where)
 
@@ -146,12 +145,12 @@ def _rating(annotation: dict[str, Any], found: Brought, source_of: dict[str, str
         elif kind == "choices" and tag == VERDICT:
             choice = value["choices"][0]
         elif kind in ("rating", "number"):
-            scales.setdefault(source_of[to], {})[tag.removesuffix(f"-{to}")] = int(value[kind])
+            scales.setdefault(source_of[to], {})[tag.removesuffix(f"-{to}")] = whole(value[kind])
         elif kind == "textarea" and tag == CORRECTION:
             correction = "\n".join(value["text"])
-    at = datetime.fromisoformat(annotation.get("updated_at") or annotation["created_at"])
+    at = annotation.get("updated_at") or annotation["created_at"]
     rater = _rater(annotation.get("completed_by"))
-    return Rating(found.item.id, rater, at, choice, scales, correction, annotation.get("lead_time"))
+    return rating_from(found.item.id, rater, at, choice, scales, correction, annotation.get("lead_time"))
 
 
 def _rater(who: Any) -> str:
