@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +46,7 @@ class Database:
         """
         url = parse_database_url(database_url)
         if url.drivername == "sqlite":
-            _find_sqlite_folder(url, create)
+            _find_sqlite_file(url, create)
         database = cls(_engine(url))
         with database.reading() as connection:
             current = is_current(connection, database.shown)
@@ -80,7 +81,7 @@ class Database:
         self._engine.dispose()
 
 
-def _find_sqlite_folder(url: URL, create: bool) -> None:
+def _find_sqlite_file(url: URL, create: bool) -> None:
     file = Path(str(url.database))
     if not create and not file.exists():
         raise NoDatabase(
@@ -96,6 +97,10 @@ def _find_sqlite_folder(url: URL, create: bool) -> None:
             where=str(file.parent),
             fix="choose another place with TUNESMITH_HOME or TUNESMITH_DATABASE_URL",
         ) from error
+    # What people asked is in it: others of this machine have no business there, nor in SQLite's own files beside it,
+    # which take the same permissions. One that is there keeps its own; one that cannot be made SQLite complains of.
+    with suppress(OSError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _engine(url: URL) -> Engine:

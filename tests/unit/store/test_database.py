@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import sys
 from pathlib import Path
 
@@ -158,3 +159,15 @@ def test_a_server_that_is_not_there_is_a_sentence() -> None:
 
 def test_a_home_does_not_print_its_secrets(tmp_path: Path) -> None:
     assert "hunter2" not in repr(Home(tmp_path, "postgresql://u:hunter2@h/d", "s3://key:hunter2@bucket"))
+
+
+def test_only_its_owner_reads_a_new_file(tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    database = Database.open(f"sqlite:///{file}")
+    with database.writing("test") as connection:
+        connection.execute(text("CREATE TABLE more (id INTEGER)"))
+        # While a transaction is open, what SQLite keeps beside the file lies there too.
+        assert {stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()} == {0o600}
+    file.chmod(0o660)
+    Database.open(f"sqlite:///{file}")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660
