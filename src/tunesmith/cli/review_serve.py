@@ -33,10 +33,12 @@ def serve(host: str, port: int, root_path: str, as_json: bool) -> None:
 
     from tunesmith.keys.keyring import Keyring
     from tunesmith.review.page.app import build_review_app
+    from tunesmith.review.page.secret import signing_secret
     from tunesmith.store.database import Database
     from tunesmith.store.home import find_home
 
-    database = Database.open(find_home().database_url)
+    home = find_home()
+    database, secret = Database.open(home.database_url), signing_secret(home.folder)
     if not any("review" in key.scopes and key.revoked_at is None for key in Keyring(database).every()):
         click.echo("no key may review yet: tunesmith keys create NAME --scope review", err=True)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -52,7 +54,7 @@ def serve(host: str, port: int, root_path: str, as_json: bool) -> None:
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{port}{root_path}"
         config = uvicorn.Config(
-            build_review_app(database), root_path=root_path, log_level="warning", timeout_graceful_shutdown=5
+            build_review_app(database, secret), root_path=root_path, log_level="warning", timeout_graceful_shutdown=5
         )
         if as_json:
             print_json({"address": address}, indent=None)

@@ -131,8 +131,9 @@ def build_app(state: State) -> FastAPI:
 
     if find_spec("jinja2") is not None:
         from tunesmith.review.page.app import build_review_app
+        from tunesmith.review.page.secret import signing_secret
 
-        app.mount("/review", build_review_app(state.database))
+        app.mount("/review", build_review_app(state.database, signing_secret(state.home.folder)))
     return app
 
 

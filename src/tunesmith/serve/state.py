@@ -49,15 +49,15 @@ class State:
 
     def __init__(self, spec: GatewaySpec, home: Home | None = None) -> None:
         self.spec, self.token = spec, engine_token()
-        self._home = home or find_home()
-        self.database = Database.open(self._home.database_url)
-        self._registry = Registry.open(self._home)
+        self.home = home or find_home()
+        self.database = Database.open(self.home.database_url)
+        self._registry = Registry.open(self.home)
         self._keyring, self._book = Keyring(self.database), Book(self.database)
         self._seen: Any = None
         self._known: dict[str, Target] = {}
         self.limiter = Limiter(1 / max(1, spec.copies))
-        self.recorder = Recorder(self.database, self._home.folder / "requests")
-        self.traffic_log = TrafficLog(self._home, spec.traffic) if spec.traffic is not None else None
+        self.recorder = Recorder(self.database, self.home.folder / "requests")
+        self.traffic_log = TrafficLog(self.home, spec.traffic) if spec.traffic is not None else None
         self.trouble: str | None = None
         self.catalogue, self.traffic = Catalogue({}, {}, {}), Traffic({})
         self.access = Access((), spec.keys)
@@ -148,7 +148,7 @@ class State:
         Of the gateways that share a home folder one does it; the others see what came of it.
         """
         tried: dict[str, int] = {}
-        lock = FileLock(self._home.folder / "requests" / ".parity", timeout=0)
+        lock = FileLock(self.home.folder / "requests" / ".parity", timeout=0)
         while True:
             await asyncio.sleep(REFRESH_SECONDS * random.uniform(0.8, 1.2))
             with suppress(Timeout):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +13,21 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from tests.unit.review.conftest import Clock, pair, single
+from tunesmith.errors import StoreError
 from tunesmith.keys.keyring import Keyring
 from tunesmith.review.item import Answer, NewItem
 from tunesmith.review.page.app import build_review_app
-from tunesmith.review.page.attempts import BY_ADDRESS
+from tunesmith.review.page.attempts import ALTOGETHER, BY_ADDRESS
 from tunesmith.review.page.doors import local
-from tunesmith.review.page.session import COOKIE, LIFE_SECONDS, read_cookie
+from tunesmith.review.page.secret import signing_secret
+from tunesmith.review.page.session import COOKIE, LIFE_SECONDS, LONGEST_SECONDS, Session, read_cookie
 from tunesmith.review.reviews import Reviews
 from tunesmith.review.rubric import Rubric
 from tunesmith.store.database import Database
 
 HOSTILE = '</div><script>alert(1)</script><img src=x onerror="alert(2)">\u202e{{ 7*7 }}'
+
+SECRET = b"s" * 32
 
 
 class Time:
@@ -38,7 +45,7 @@ def time() -> Time:
 
 @pytest.fixture
 def app(database: Database, time: Time) -> FastAPI:
-    return build_review_app(database, clock=time)
+    return build_review_app(database, SECRET, clock=time)
 
 
 @pytest.fixture
@@ -180,15 +187,65 @@ def test_the_cookie_is_signed_ends_and_is_closed_to_scripts(client: TestClient, 
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Path=/" in cookie and "Secure" not in cookie
     keys, value = Keyring(database).every(), client.cookies[COOKIE]
-    assert read_cookie(value, keys, time) is not None
+    assert read_cookie(value, keys, SECRET, time) is not None
     parts = value.split(".")
-    later = [*parts[:2], str(int(parts[2]) + 1), parts[3]]
-    for forged in (".".join(later), value[:-1], value + "0", ".".join(["x", *parts[1:]]), "a.b.c", "...", "é.é.1.é"):
-        assert read_cookie(forged, keys, time) is None
+    later = [*parts[:3], str(int(parts[3]) + 1), parts[4]]
+    fresher = [*parts[:2], str(int(parts[2]) + 1), *parts[3:]]
+    for forged in (
+        ".".join(later),
+        ".".join(fresher),
+        value[:-1],
+        value + "0",
+        ".".join(["x", *parts[1:]]),
+        "a.b.c",
+        "....",
+        "é.é.1.1.é",
+    ):
+        assert read_cookie(forged, keys, SECRET, time) is None
     time.now += LIFE_SECONDS + 1
-    assert read_cookie(value, keys, time) is None
+    assert read_cookie(value, keys, SECRET, time) is None
     secure = TestClient(client.app, base_url="https://testserver")
     assert "Secure" in secure.post("/login", data={"key": key(database)}, follow_redirects=False).headers["set-cookie"]
+
+
+def test_who_reads_the_database_is_nobody_on_the_page(client: TestClient, database: Database, time: Time) -> None:
+    """Everything in the table of keys does not make a cookie, nor does another home's secret."""
+    log_in(client, key(database))
+    keys = Keyring(database).every()
+    forged = Session("ann", "0" * 32, keys[0], int(time.now), keys[0].digest.encode())
+    for cookie in (forged.cookie(time.now), replace(forged, secret=b"x" * 32).cookie(time.now)):
+        client.cookies = {COOKIE: cookie}
+        assert client.get("/", follow_redirects=False).headers["location"] == "/login"
+    client.cookies = {COOKIE: replace(forged, secret=SECRET).cookie(time.now)}
+    assert client.get("/", follow_redirects=False).status_code == 200
+
+
+def test_a_session_ends_a_week_after_the_login_whatever_is_shown(
+    client: TestClient, database: Database, time: Time
+) -> None:
+    log_in(client, key(database))
+    end = time.now + LONGEST_SECONDS
+    while time.now + LIFE_SECONDS / 2 < end:
+        answer = client.get("/", follow_redirects=False)
+        assert answer.status_code == 200
+        value = answer.headers["set-cookie"].partition("=")[2].partition(";")[0]
+        time.now += LIFE_SECONDS / 2
+    assert read_cookie(value, Keyring(database).every(), SECRET, time) is not None
+    time.now = end
+    assert read_cookie(value, Keyring(database).every(), SECRET, time) is None
+    assert client.get("/", follow_redirects=False).headers["location"] == "/login"
+
+
+def test_the_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with ThreadPoolExecutor(8) as threads:
+        (found,) = set(threads.map(lambda _: signing_secret(home), range(32)))
+    assert len(found) == 32 and [one.name for one in home.iterdir()] == ["review.secret"]
+    assert stat.S_IMODE((home / "review.secret").stat().st_mode) == 0o600
+    assert signing_secret(home) == found != signing_secret(tmp_path / "other")
+    (home / "review.secret").write_bytes(b"short")
+    with pytest.raises(StoreError, match=r"review\.secret: this is not the secret"):
+        signing_secret(home)
 
 
 def test_a_form_must_come_from_a_page_of_the_session(
@@ -211,13 +268,20 @@ def test_a_form_must_come_from_a_page_of_the_session(
     assert reviews.ratings("summaries") == []
 
 
-def test_attempts_to_log_in_are_bounded(client: TestClient, database: Database, time: Time) -> None:
+def test_failures_to_log_in_are_bounded_and_a_key_always_opens(
+    client: TestClient, database: Database, time: Time
+) -> None:
     good = key(database)
-    statuses = [client.post("/login", data={"key": "sk-ts-x"}).status_code for _ in range(BY_ADDRESS + 1)]
-    assert statuses == [401] * BY_ADDRESS + [429]
-    assert client.post("/login", data={"key": good}).headers["retry-after"] == "60"
-    time.now += 61
+    answers = [client.post("/login", data={"key": "sk-ts-x"}) for _ in range(BY_ADDRESS + 1)]
+    assert [answer.status_code for answer in answers] == [401] * BY_ADDRESS + [429]
+    assert answers[-1].headers["retry-after"] == "60"
     log_in(client, good)
+    for number in range(2 * ALTOGETHER):
+        client.app.state.desk.attempts.failed(f"10.0.0.{number}")  # type: ignore[attr-defined]
+    assert client.post("/login", data={"key": "sk-ts-x"}).status_code == 429
+    log_in(client, good)
+    time.now += 61
+    assert client.post("/login", data={"key": "sk-ts-x"}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -275,7 +339,7 @@ def test_a_database_that_is_gone_is_said(tmp_path: Path) -> None:
     database = Database.open(f"sqlite:///{tmp_path}/r.db")
     reviews = Reviews(database, Clock())
     (item,) = reviews.add([pair(1)])
-    client = TestClient(build_review_app(database))
+    client = TestClient(build_review_app(database, SECRET))
     log_in(client, key(database))
     page = client.get(f"/rate/summaries/{item}").text
     for file in tmp_path.iterdir():

@@ -21,11 +21,14 @@ from tunesmith.store.database import Database
 
 
 def build_review_app(
-    database: Database, keyring: Keyring | None = None, clock: Callable[[], float] = time.time
+    database: Database, secret: bytes, keyring: Keyring | None = None, clock: Callable[[], float] = time.time
 ) -> FastAPI:
-    """The ASGI application over the items of a database; keys are looked up at every request."""
+    """The ASGI application over the items of a database; keys are looked up at every request.
+
+    `secret` signs the cookies: processes with the same one take each other's.
+    """
     app = FastAPI(title="Tunesmith review", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.desk = Desk(Reviews(database), keyring or Keyring(database), Attempts(clock), clock)
+    app.state.desk = Desk(Reviews(database), keyring or Keyring(database), Attempts(clock), clock, secret)
     app.include_router(doors.router)
     app.include_router(rounds.router)
     app.add_api_route("/static/{name}", _file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request
@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from tunesmith.keys.keyring import Keyring
 from tunesmith.review.page.attempts import Attempts
 from tunesmith.review.page.form import Form, read_form
-from tunesmith.review.page.session import COOKIE, LIFE_SECONDS, Session, read_cookie, same
+from tunesmith.review.page.session import COOKIE, Session, read_cookie, same
 from tunesmith.review.reviews import Reviews
 
 
@@ -22,18 +22,22 @@ class NotLoggedIn(Exception):
 
 @dataclass(frozen=True)
 class Desk:
-    """Where items and keys are, how often somebody failed to log in, and what time it is, in seconds since 1970."""
+    """Where items and keys are, how often somebody failed to log in, what time it is, in seconds since 1970, and what
+    cookies are signed with.
+    """
 
     reviews: Reviews
     keys: Keyring
     attempts: Attempts
     clock: Callable[[], float]
+    secret: bytes = field(repr=False)
 
     def keep(self, answer: Response, request: Request, session: Session) -> Response:
-        """Go on with the session: it ends some hours after the last page."""
+        """Go on with the session: it ends some hours after the last page, and some days after the login."""
+        now = self.clock()
         answer.set_cookie(
-            COOKIE, session.cookie(self.clock), max_age=LIFE_SECONDS, path=root_of(request) or "/", httponly=True,
-            samesite="lax", secure=request.url.scheme == "https",
+            COOKIE, session.cookie(now), max_age=max(0, session.ends(now) - int(now)), path=root_of(request) or "/",
+            httponly=True, samesite="lax", secure=request.url.scheme == "https",
         )  # fmt: skip
         return answer
 
@@ -53,7 +57,7 @@ def root_of(request: Request) -> str:
 def who(request: Request) -> Session:
     """The rater by the cookie. Raises NotLoggedIn."""
     desk = desk_of(request)
-    found = read_cookie(request.cookies.get(COOKIE), desk.keys.every(), desk.clock)
+    found = read_cookie(request.cookies.get(COOKIE), desk.keys.every(), desk.secret, desk.clock)
     if found is None:
         raise NotLoggedIn
     return found
