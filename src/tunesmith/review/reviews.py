@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tunesmith.errors import DataError, StoreError
+from tunesmith.registry.check import check_name
 from tunesmith.review.fits import check_rating, kept_seconds, own_words
 from tunesmith.review.item import Correction, Item, NewItem, Rating
 from tunesmith.review.queue import Entry, Progress, Queue
@@ -175,6 +176,7 @@ class Reviews:
 
     def set_rubric(self, name: str, rubric: Rubric) -> None:
         """Judge them by another rubric from now on. Raises StoreError where that would make ratings meaningless."""
+        check_name(name)
         values = {"rubric": rubric.model_dump(mode="json"), "changed_at": self._now()}
         before = {scale.name: scale for scale in self.rubric(name).scales}
         used = {scale for said in self.ratings(name) for scales in said.scales.values() for scale in scales}
@@ -193,13 +195,16 @@ class Reviews:
         """How often people found one source better than another."""
         from tunesmith.review.preference import prefer
 
-        return prefer(self.items(name), self.ratings(name), candidate, baseline)
+        ratings = self.ratings(name)
+        return prefer(self.items(name), ratings, candidate, baseline)
 
     def results(self, name: str) -> Results:
         """All that the ratings of a name say."""
         from tunesmith.review.results import conclude
 
-        return conclude(name, self.items(name), self.ratings(name), self.rubric(name))
+        # Ratings first: items stay for good, so none of them is without its item, whatever is added meanwhile.
+        ratings = self.ratings(name)
+        return conclude(name, self.items(name), ratings, self.rubric(name))
 
     def _found(self, wanted: set[str]) -> dict[str, Item]:
         """Items by their ids. Raises DataError for one that there is not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.review.conftest import BEGIN, Clock, pair, single
-from tunesmith.errors import DataError, StoreError
+from tunesmith.errors import DataError, RegistryError, StoreError
 from tunesmith.review.item import Answer, Gold, NewItem, Rating
 from tunesmith.review.reviews import Reviews
 from tunesmith.review.rubric import Rubric, Scale
@@ -156,3 +157,30 @@ def test_texts_no_database_can_hold_are_mended(reviews: Reviews) -> None:
     new = NewItem("summaries", "answer", [{"role": "user", "content": "a\0b"}], [Answer("v\ud800", "\udfff\0")])
     (item,) = reviews.add([new])
     assert reviews.item(item).answers == [Answer("v?", "?\ufffd")]
+
+
+def test_results_stand_while_people_add_and_rate(reviews: Reviews, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two reads an item is added and rated: its rating is not yet counted, and nothing fails."""
+    (first,) = reviews.add([pair(1)])
+    reviews.rate(first, "ann", "new")
+    number = iter(range(2, 9))
+
+    def meanwhile(read: Callable[[str], list[Any]]) -> Callable[[str], list[Any]]:
+        def reading(name: str) -> list[Any]:
+            found = read(name)
+            (other,) = Reviews.add(reviews, [pair(next(number))])
+            Reviews.rate(reviews, other, "bob", "old")
+            return found
+
+        return reading
+
+    monkeypatch.setattr(reviews, "items", meanwhile(reviews.items))
+    monkeypatch.setattr(reviews, "ratings", meanwhile(reviews.ratings))
+    assert [one.rater for one in reviews.results("summaries").raters] == ["ann"]
+    assert reviews.preferences("summaries", "new", "old").wins == 1
+
+
+def test_a_rubric_is_kept_for_a_name_only(reviews: Reviews) -> None:
+    for name in ("a" * 300, "a\0b", ""):
+        with pytest.raises(RegistryError):
+            reviews.set_rubric(name, Rubric())
