@@ -99,7 +99,7 @@ def start(
 
 @command.command(context_settings=HELP)
 @click.argument("name")
-@click.argument("number", type=click.IntRange(min=1), required=False)
+@click.argument("number", type=click.IntRange(1, 2**31 - 1), required=False)
 @click.option("--html", type=click.Path(path_type=Path), help="Write the page there instead.")
 @as_json
 def show(name: str, number: int | None, html: Path | None, as_json: bool) -> None:

@@ -36,6 +36,11 @@ POSTGRESQL = {
 }
 """SQLSTATE -> (what, fix)."""
 
+OUT_OF_PLACE = ("the database cannot hold a value that it was given", "use shorter texts without NUL, smaller numbers")
+
+DATA_EXCEPTION = "22"
+"""The class of SQLSTATE for values that fit no column: too long, out of range, of characters it cannot hold."""
+
 
 @contextmanager
 def explain(where: str) -> Iterator[None]:
@@ -58,6 +63,9 @@ def _meaning(error: exc.DBAPIError) -> tuple[str, str] | None:
     state = getattr(error.orig, "sqlstate", None)
     if state in POSTGRESQL:
         return POSTGRESQL[state]
+    # The driver itself refuses NUL, before the server could name a state.
+    if isinstance(error, exc.DataError) if state is None else state.startswith(DATA_EXCEPTION):
+        return OUT_OF_PLACE
     if isinstance(error, exc.OperationalError):
         return _unreachable(str(error.orig))
     return None

@@ -317,7 +317,8 @@ def test_it_works_under_another_path(app: FastAPI, database: Database, reviews: 
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/rate/summaries/nothing", 404), ("/rate/other/{item}", 404), ("/static/../app.py", 404), ("/docs", 404),
+    [("/rate/a%00b", 404), ("/rate/" + "a" * 300, 404), ("/rate/summaries/a%00b", 404),
+     ("/rate/summaries/nothing", 404), ("/rate/other/{item}", 404), ("/static/../app.py", 404), ("/docs", 404),
      ("/static/app.py", 404), ("/openapi.json", 404)],
 )  # fmt: skip
 def test_what_is_not_there(client: TestClient, database: Database, reviews: Reviews, path: str, status: int) -> None:

@@ -12,11 +12,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import exc, text
 
 from tunesmith.errors import StoreError
 from tunesmith.store import tables
 from tunesmith.store.database import Database, NoDatabase
+from tunesmith.store.failures import explain
 from tunesmith.store.home import Home
 from tunesmith.store.upgrade import migrations
 from tunesmith.store.url import parse_database_url, shown
@@ -171,3 +172,12 @@ def test_only_its_owner_reads_a_new_file(tmp_path: Path) -> None:
     file.chmod(0o660)
     Database.open(f"sqlite:///{file}")
     assert stat.S_IMODE(file.stat().st_mode) == 0o660
+
+
+@pytest.mark.parametrize("state", ["22001", "22003", "22021", None])
+def test_a_value_that_fits_no_column_is_no_traceback(state: str | None) -> None:
+    """Too long, out of range, not of its characters; and NUL, which the driver refuses without asking the server."""
+    original = Exception("value")
+    original.sqlstate = state  # type: ignore[attr-defined]
+    with pytest.raises(StoreError, match="place: the database cannot hold a value"), explain("place"):
+        raise exc.DataError("INSERT", {}, original)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from tunesmith.errors import StoreError
+from tunesmith.monitor.findings import plain
 from tunesmith.monitor.retrain.driver import Driver
 from tunesmith.report.legible import visible
 from tunesmith.store.database import Database
@@ -199,7 +200,7 @@ def _write(connection: Connection, name: str, number: int, step: Step) -> None:
     connection.execute(
         insert(retrain_steps).values(
             name=name, number=number, step=step.step, at=step.at, verdict=step.verdict,
-            reason=visible(step.reason)[:MAX_REASON], evidence=dict(step.evidence),
+            reason=visible(step.reason)[:MAX_REASON], evidence=plain(step.evidence),
         )
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from tunesmith.errors import DataError
+from tunesmith.registry.check import NAME
 from tunesmith.review.item import Item
 from tunesmith.review.page.desk import Desk, Filled, Rater, Sender, TheDesk, root_of
 from tunesmith.review.page.form import SIDES, Said
@@ -28,6 +29,7 @@ def names(request: Request, session: Rater, desk: TheDesk) -> Response:
 @router.get("/rate/{name}")
 def next_item(request: Request, name: str, session: Rater, desk: TheDesk) -> Response:
     """Go to the next item, which has an address of its own: a reload shows the same one."""
+    _check(name)
     item, progress = desk.reviews.next(name, session.rater)
     if item is not None:
         return RedirectResponse(f"{root_of(request)}/rate/{quote(name)}/{item}", 303)
@@ -71,7 +73,14 @@ def _item_page(request: Request, desk: Desk, session: Session, item: Item, said:
     return desk.keep(answer, request, session)
 
 
+def _check(*parts: str) -> None:
+    """Refuse what no name and no id is made of: some of it no database can even be asked for."""
+    if not all(NAME.fullmatch(one) for one in parts):
+        raise HTTPException(404, "there is no such item")
+
+
 def _find(reviews: Reviews, name: str, item_id: str) -> Item:
+    _check(name, item_id)
     try:
         item = reviews.item(item_id)
     except DataError:

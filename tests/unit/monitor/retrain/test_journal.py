@@ -110,3 +110,9 @@ def test_asking_for_what_is_not_there_says_so(database: Database) -> None:
         journal(database).find("story")
     with pytest.raises(StoreError, match="there is no retrain 7 of 'story'"):
         journal(database).find("story", 7)
+
+
+def test_evidence_is_kept_as_every_database_takes_it(database: Database) -> None:
+    journal(database).decided("a", Step("decide", NOW, "stay", "no", {"p": float("nan"), "most": [float("inf"), 1.5]}))
+    (kept,) = journal(database).steps("a")
+    assert kept.evidence == {"p": None, "most": [None, 1.5]}
