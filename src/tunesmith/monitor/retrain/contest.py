@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.data.example import BadRow, Example
 from tunesmith.data.read import read_examples
+from tunesmith.errors import EvaluationError
 from tunesmith.evaluate.answers import Contestant, TestRow
 from tunesmith.evaluate.contest import Contest, Report
 from tunesmith.evaluate.evaluate import choose_rows
@@ -57,13 +58,26 @@ class Answers:
     tasks: Losses
 
 
-def answer(planned: Planned, champion: Version, artefact: Path, home: Home, rows: Path, report: Report) -> Answers:
-    """Let all answer, or find what they answered before. `artefact` holds the champion's files, `rows` is the folder
-    of the retrain. Raises ModelError, EvaluationError, DataError."""
-    kept = rows / ANSWERS
-    if kept.is_file():
-        found: Answers = from_json(Answers, kept.read_bytes(), str(kept))
-        return found
+@dataclass(frozen=True)
+class Kept:
+    """Answers, and whose they are: the run that made the challenger; the champion, and the hash of its files."""
+
+    run: str
+    champion: str
+    champion_files: str
+    answers: Answers
+
+
+def answer(
+    planned: Planned, champion: Version, fetch: Callable[[], Path], home: Home, rows: Path, report: Report
+) -> Answers:
+    """Let all answer, or find what the same two answered before. `fetch` gives the folder of the champion's files,
+    `rows` is the folder of the retrain. Raises ModelError, EvaluationError, DataError."""
+    before = _kept(rows / ANSWERS)
+    whose = planned.run_id, champion.reference, champion.content_hash
+    if before is not None and (before.run, before.champion, before.champion_files) == whose:
+        return before.answers
+    artefact = fetch()
     section, seed = planned.recipe.evaluate, int(planned.dataset.manifest["split_seed"])
     new = choose_rows(_read(planned, rows, NEW_TEST), section.max_test_rows, seed)
     old = choose_rows(_read(planned, rows, OLD["test"]), section.max_test_rows, seed)
@@ -83,8 +97,17 @@ def answer(planned: Planned, champion: Version, artefact: Path, home: Home, rows
     pairs = zip(asked, both[CHAMPION], both[CHALLENGER], strict=True)
     first, second = (Rivals(tuple(shown), before, after) for shown, before, after in pairs)
     answers = Answers(first, second, text, small)
-    write_whole(kept, to_json(answers))
+    write_whole(rows / ANSWERS, to_json(Kept(*whose, answers)))
     return answers
+
+
+def _kept(path: Path) -> Kept | None:
+    """What was answered before; None where nothing was, or it cannot be read: then all answer again."""
+    try:
+        found: Kept = from_json(Kept, path.read_bytes(), str(path))
+    except (FileNotFoundError, EvaluationError):
+        return None
+    return found
 
 
 def _answered(contest: Contest, name: str, rows: Sequence[Example]) -> Contestant | None:

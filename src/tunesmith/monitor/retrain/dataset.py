@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class Rows:
     left_out: dict[str, int]
 
     def write(self, folder: Path) -> None:
-        """Write the files that have rows."""
+        """Write the files that have rows. What an earlier retrain has left in the folder goes first."""
+        if folder.is_dir():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in self.files.items():
             if rows:

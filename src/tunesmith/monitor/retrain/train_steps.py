@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,9 @@ def ask(work: Work) -> Result:
         return Result.stop(
             f"{champion.reference} was trained on {champion.base_model}, and cannot answer on another base model"
         )
-    artefact = work.registry.fetch(champion)
     with work.console.status("champion and challenger answer") as status:
         answers = answer(
-            work.planned, champion, artefact, work.home, work.folder,
+            work.planned, champion, partial(work.registry.fetch, champion), work.home, work.folder,
             lambda what, done, total: status.update(f"answering: {what} {done}/{total}"),
         )  # fmt: skip
     sizes = {"new": len(answers.new.rows), "old": len(answers.old.rows), "text": len(answers.text.base),
@@ -115,8 +115,9 @@ def _report(work: Work) -> tuple[EvaluationReport, Path]:
 
 
 def _decide(work: Work, name: str) -> GateVerdict:
+    champion, fetch = work.champion, work.registry.fetch
     answers: Answers = answer(
-        work.planned, work.champion, work.folder, work.home, work.folder, lambda what, done, total: None
+        work.planned, champion, partial(fetch, champion), work.home, work.folder, lambda what, done, total: None
     )
     return GATES[name].decide(Shown(answers, work.own.recipe.evaluate, work.section.gates))
 

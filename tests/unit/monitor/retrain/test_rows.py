@@ -188,3 +188,18 @@ def test_the_recipe_of_a_retrain_reads_back_and_names_its_own_files(tmp_path: Pa
     assert made.model.source == str(tmp_path / "model")
     assert (made.budget.max_usd, made.budget.max_hours) == (2, 3)
     assert made.data.max_train_examples is None and made.data.overlong == "drop"
+
+
+def test_rows_are_written_into_an_emptied_folder(tmp_path: Path) -> None:
+    """What an earlier retrain of the same number has left, say before the database was made anew, is not trained on."""
+    (tmp_path / "recipe.yaml").write_text("name: story\nmodel: {source: base}\ndata: {train: rows.jsonl}\n")
+    folder = tmp_path / "home" / "retrains" / "story" / "1"
+    folder.mkdir(parents=True)
+    for name in (NEW_TEST, OLD["validation"], "answers.json"):
+        (folder / name).write_text("{}\n")
+    old = {part: [example(f"{part} {n} {n * 31}", "known") for n in range(8)] for part in OLD} | {"validation": []}
+    rows = assemble(old, settle([said("something else entirely", "new")], 1.0), AuditSection(), 0.9, 0.0001)
+    rows.write(folder)
+    assert {path.name for path in folder.iterdir()} == {OLD["train"], OLD["test"], NEW_TRAIN}
+    made = load_recipe(write_recipe(load_recipe(tmp_path / "recipe.yaml"), folder, labelled=False)).recipe
+    assert made.data.validation is None
