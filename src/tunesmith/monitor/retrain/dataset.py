@@ -14,7 +14,7 @@ from typing import Any
 from tunesmith.data.audit import audit
 from tunesmith.data.example import Example, Message, Origin
 from tunesmith.monitor.retrain.said import Candidate, key_of
-from tunesmith.monitor.retrain.settle import Settled, plain
+from tunesmith.monitor.retrain.settle import Settled, plain, weightiest
 from tunesmith.recipe.data import AuditSection
 from tunesmith.store.durable import write_whole
 
@@ -58,7 +58,7 @@ def assemble(
     Old test rows stay as they are, so that forgetting shows. An old row to learn from goes where a newer correction of
     the same question says something else. New rows that are near-duplicates of held-out ones are not trained on; new
     ones to be judged by are none that training rows give away. New rows beyond `max_share_new` go, the oldest first,
-    ratings before corrections.
+    ratings before corrections; of those that stay no tenant has said more than its share.
     """
     left_out: Counter[str] = Counter(settled.left_out)
     corrected = {one.key: plain(one.answer) for one in settled.kept if one.kind != "rated"}
@@ -74,9 +74,11 @@ def assemble(
     learned = [one for one in new if one.key not in tested and not is_held_out(one.key, test_share)]
     held, learned = _apart(kept, held, learned, section, left_out)
     allowed = _allowed(len(kept["train"]), max_share_new)
-    if len(learned) > allowed:
-        left_out["more than the share of what is new"] += len(learned) - allowed
-        learned = _weightiest(learned, allowed)
+    left_out["more than the share of what is new"] += max(0, len(learned) - allowed)
+    # A tenant's share holds of what is trained on and of what judges, not only of all that was said.
+    judging, taught = weightiest(held, settled.max_share_tenant), weightiest(learned, settled.max_share_tenant, allowed)
+    left_out["one tenant said too much"] += min(len(learned), allowed) - len(taught) + len(held) - len(judging)
+    held, learned = judging, taught
     labelled = all(row.label is not None for row in kept["train"]) and bool(kept["train"])
     files: dict[str, tuple[dict[str, Any], ...]] = {OLD[part]: tuple(_row(row) for row in kept[part]) for part in PARTS}
     files[NEW_TRAIN] = tuple(one.row(labelled) for one in learned)
@@ -121,12 +123,6 @@ def _agrees(row: Example, corrected: dict[str, str]) -> bool:
 
 def _allowed(num_old: int, share: float) -> int:
     return 10**12 if share >= 1 else int(share / (1 - share) * num_old)
-
-
-def _weightiest(rows: list[Candidate], number: int) -> list[Candidate]:
-    """So many of them, corrections before ratings and newer before older, in their own order."""
-    order = sorted(range(len(rows)), key=lambda index: (rows[index].kind == "rated", -index))
-    return [rows[index] for index in sorted(order[:number])]
 
 
 def _example(one: Candidate) -> Example:

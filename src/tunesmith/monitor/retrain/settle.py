@@ -7,7 +7,7 @@ counts above a client's, clients of several tenants must agree, and no tenant ma
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tunesmith.monitor.retrain.said import Candidate
@@ -17,11 +17,13 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True)
 class Settled:
-    """Candidates, one for each question, oldest first; those that tenants dispute; what was left out, by why."""
+    """Candidates, one for each question, oldest first; those that tenants dispute; what was left out, by why; and the
+    share of feedback that one tenant may have said, which holds of every part of them too."""
 
     kept: tuple[Candidate, ...]
     disputed: tuple[Candidate, ...]
     left_out: Counts
+    max_share_tenant: float = 1.0
 
 
 def settle(candidates: Iterable[Candidate], max_share_tenant: float) -> Settled:
@@ -30,7 +32,7 @@ def settle(candidates: Iterable[Candidate], max_share_tenant: float) -> Settled:
     The newest word of a rater wins; else the newest correction, unless several tenants have corrected the same question
     differently and no answer has more than half of them: then it is disputed, and people are asked. An answer that was
     only rated counts where nobody corrected it. Of feedback no tenant may have said more than `max_share_tenant`, where
-    there are several: its oldest words go.
+    there are several: see `weightiest`.
     """
     by_key: dict[str, list[Candidate]] = defaultdict(list)
     for one in sorted(candidates, key=lambda one: one.at):
@@ -50,9 +52,9 @@ def settle(candidates: Iterable[Candidate], max_share_tenant: float) -> Settled:
                 same = plain(one.answer) == plain(chosen.answer)
                 left_out["said more than once" if same else "contradicted by a newer or weightier word"] += 1
     kept.sort(key=lambda one: (one.at, one.of))
-    within = _capped(kept, max_share_tenant)
+    within = weightiest(kept, max_share_tenant)
     left_out["one tenant said too much"] += len(kept) - len(within)
-    return Settled(tuple(within), tuple(disputed), dict(+left_out))
+    return Settled(tuple(within), tuple(disputed), dict(+left_out), max_share_tenant)
 
 
 def plain(answer: str) -> str:
@@ -77,18 +79,41 @@ def _choose(said: list[Candidate]) -> Candidate | None:
     return None
 
 
-def _capped(kept: list[Candidate], share: float) -> list[Candidate]:
-    clients = Counter(one.who for one in kept if one.kind != "review")
-    if len(clients) < 2 or share >= 1:
-        return kept
-    every = sum(clients.values())
-    may = {who: max(1, int(share / (1 - share) * (every - number))) for who, number in clients.items()}
-    taken: Counter[str] = Counter()
-    found = []
-    for one in reversed(kept):
+def weightiest(rows: Sequence[Candidate], share: float, most: int | None = None) -> list[Candidate]:
+    """At most so many of rows that are in order of time: corrections before ratings and newer before older, in their
+    own order.
+
+    Of those that are chosen and come from feedback no tenant has said more than `share`, where several have said
+    something; so few tenants that they cannot keep to it say equally much. What raters said counts for nobody.
+    """
+    order = sorted(range(len(rows)), key=lambda index: (rows[index].kind == "rated", -index))
+    clients = Counter(one.who for one in rows if one.kind != "review")
+    share = max(share, 1 / len(clients)) if len(clients) > 1 else 1.0
+    number = clients.total()
+    while True:
+        chosen, said = _within(rows, order, _quota(share, number), most)
+        number = said.total()
+        if max(said.values(), default=0) <= _quota(share, number):
+            return [rows[index] for index in sorted(chosen)]
+
+
+def _within(
+    rows: Sequence[Candidate], order: Sequence[int], quota: int, most: int | None
+) -> tuple[list[int], Counter[str]]:
+    """The first rows in this order with at most `quota` of each tenant; and how many each has said."""
+    said: Counter[str] = Counter()
+    chosen: list[int] = []
+    for index in order:
+        if len(chosen) == most:
+            break
+        one = rows[index]
         if one.kind != "review":
-            taken[one.who] += 1
-            if taken[one.who] > may[one.who]:
+            if said[one.who] == quota:
                 continue
-        found.append(one)
-    return found[::-1]
+            said[one.who] += 1
+        chosen.append(index)
+    return chosen, said
+
+
+def _quota(share: float, number: int) -> int:
+    return max(1, int(share * number + 1e-9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tunesmith.data.example import Example, Message, Origin
 from tunesmith.monitor.retrain.dataset import NEW_TEST, NEW_TRAIN, OLD, assemble, is_held_out, questions
 from tunesmith.monitor.retrain.derive import write_recipe
 from tunesmith.monitor.retrain.said import Candidate, key_of, said_in_traffic
-from tunesmith.monitor.retrain.settle import settle
+from tunesmith.monitor.retrain.settle import settle, weightiest
 from tunesmith.monitor.traffic.rows import TrafficRow
 from tunesmith.monitor.traffic.write import write_traffic
 from tunesmith.recipe.data import AuditSection
@@ -203,3 +204,44 @@ def test_rows_are_written_into_an_emptied_folder(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {OLD["train"], OLD["test"], NEW_TRAIN}
     made = load_recipe(write_recipe(load_recipe(tmp_path / "recipe.yaml"), folder, labelled=False)).recipe
     assert made.data.validation is None
+
+
+WORDS = ("sea", "hill", "town", "moon", "road", "tree", "bird", "fish", "lamp", "door")
+
+
+def several(who: str, number: int, begin: int) -> list[Candidate]:
+    """Corrections of quite different questions."""
+    asked = [f"{WORDS[n % 10]} {WORDS[n // 10 % 10]} {who} {n * 7919} {WORDS[n * 7 % 10]}" for n in range(number)]
+    return [said(one, "new", who, minute=begin + n) for n, one in enumerate(asked)]
+
+
+def test_a_tenants_share_holds_of_what_is_trained_on_and_of_what_judges() -> None:
+    """The newest words are all of one tenant: cutting to what fits may not hand it everything."""
+    old = old_rows(40)
+    words = several("bank", 80, 0) + several("shop", 80, 1000)
+    rows = assemble(old, settle(words, 0.5), AuditSection(), 0.5, 0.2)
+    for file in (NEW_TRAIN, NEW_TEST):
+        by = [row["from"]["who"] for row in rows.files[file]]
+        assert by.count("shop") == by.count("bank") > 3, file
+    assert rows.counts["new train"] == len(old["train"])
+
+
+@given(
+    st.lists(st.sampled_from(["shop", "shop", "shop", "bank", "cafe", "rater"]), max_size=60),
+    st.floats(0.05, 1.0), st.integers(0, 60),
+)  # fmt: skip
+def test_no_tenant_says_more_than_its_share_of_any_choice(who: list[str], share: float, most: int) -> None:
+    rows = [said(str(n), "x", one, "review" if one == "rater" else "correction", n) for n, one in enumerate(who)]
+    chosen = weightiest(rows, share, most)
+    said_by = Counter(one.who for one in chosen if one.kind == "correction")
+    clients = {one for one in who if one != "rater"}
+    assert len(chosen) <= most and chosen == [one for one in rows if one in chosen]
+    if len(clients) > 1:
+        assert max(said_by.values(), default=0) <= max(1, max(share, 1 / len(clients)) * said_by.total() + 1e-6)
+    else:
+        assert len(chosen) == min(most, len(rows))
+
+
+def test_a_share_that_so_few_tenants_cannot_keep_makes_them_equal() -> None:
+    kept = settle(several("loud", 60, 0) + several("quiet", 10, 500), 0.3).kept
+    assert Counter(one.who for one in kept) == {"loud": 10, "quiet": 10}
