@@ -8,6 +8,9 @@ from pydantic import Field
 
 from tunesmith.recipe.section import Section
 
+MAX_DAYS = 36_500
+"""A hundred years: spans of time end there, before calendars do."""
+
 
 class TrafficSection(Section):
     """The traffic log: requests and answers as text, in Parquet files by hour beside the versions' files."""
@@ -18,20 +21,20 @@ class TrafficSection(Section):
     redact: bool = True
     """Replace e-mail addresses, telephone numbers, card numbers, secrets and the like before anything is written."""
 
-    retention_days: int = Field(30, ge=1)
+    retention_days: int = Field(30, ge=1, le=MAX_DAYS)
     """Files older than this are deleted."""
 
-    max_pending_mib: float = Field(64.0, gt=0)
+    max_pending_mib: float = Field(64.0, gt=0, le=1_048_576)
     """What waits in memory while storage is slow or gone, in MiB; what comes after is counted and lost."""
 
 
 class DriftSection(Section):
     """When what is asked is no longer what was trained on."""
 
-    window: int = Field(250, ge=50)
+    window: int = Field(250, ge=50, le=1_000_000)
     """Requests that are compared with the training data at a time."""
 
-    windows_in_row: int = Field(2, ge=1)
+    windows_in_row: int = Field(2, ge=1, le=1000)
     """Windows that must differ one after the other, in the same way, before there is an alarm."""
 
     false_alarms: float = Field(0.05, gt=0, lt=0.5)
@@ -55,13 +58,13 @@ class QualitySection(Section):
     lower_is_better: tuple[str, ...] = ()
     """Metrics of feedback of which less is better: `seconds_to_edit`. Of all others more is."""
 
-    golden_every_days: float = Field(7.0, gt=0)
+    golden_every_days: float = Field(7.0, gt=0, le=MAX_DAYS)
     """How often the live version is evaluated again on the golden set."""
 
     golden_margin: float = Field(0.1, ge=0)
     """Loss on the golden set may rise above that on the day of release by this, in nats per token."""
 
-    golden_rows: int = Field(200, ge=20)
+    golden_rows: int = Field(200, ge=20, le=1_000_000)
     """Rows of the test split that the golden set begins with, and at most so many of each kind that came later: the
     newest."""
 
@@ -78,5 +81,5 @@ class MonitorSection(Section):
     quality: QualitySection = QualitySection()
     """When answers count as changed."""
 
-    every_minutes: float = Field(15.0, gt=0)
+    every_minutes: float = Field(15.0, gt=0, le=60 * 24 * MAX_DAYS)
     """How often `tunesmith monitor watch` looks."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from tunesmith.recipe.monitor import MAX_DAYS
 from tunesmith.recipe.section import Section
 
 STAGES = ("shadow", "canary", "ab")
@@ -17,7 +18,7 @@ QuietHours = Annotated[str, StringConstraints(pattern=rf"^{_TIME}-{_TIME}$")]
 class ScheduleTrigger(Section):
     """So many days after the live version was trained."""
 
-    every_days: float = Field(90.0, gt=0)
+    every_days: float = Field(90.0, gt=0, le=MAX_DAYS)
     """Days."""
 
 
@@ -78,7 +79,15 @@ class GatesSection(Section):
     """How much its loss on general text may lie above the base model's, in nats per token."""
 
     blocked_words: tuple[str, ...] = ()
-    """Words that no answer on the held-out rows may hold, where the question does not."""
+    """Words that no answer on the held-out rows may hold, where the user's turns do not. Case, encoding, line breaks
+    and characters that cannot be seen make no difference."""
+
+    @field_validator("blocked_words")
+    @classmethod
+    def _can_be_seen(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(any(char.isprintable() and not char.isspace() for char in word) for word in words):
+            raise ValueError("blocked_words: an empty word is in every answer", "leave it out")
+        return words
 
 
 class ReleaseSection(Section):
@@ -87,22 +96,22 @@ class ReleaseSection(Section):
     stages: tuple[Literal["shadow", "canary", "ab"], ...] = ("shadow", "canary", "ab")
     """Stages it goes through, in this order."""
 
-    shadow_requests: int = Field(200, ge=1)
+    shadow_requests: int = Field(200, ge=1, le=1_000_000_000)
     """Requests copied to it before it may answer any."""
 
-    steps: tuple[float, ...] = (1.0, 5.0, 25.0, 50.0)
+    steps: tuple[float, ...] = Field((1.0, 5.0, 25.0, 50.0), min_length=1)
     """Canary steps, in per cent."""
 
-    step_hours: float = Field(24.0, gt=0)
+    step_hours: float = Field(24.0, gt=0, le=24 * MAX_DAYS)
     """Hours of each step."""
 
     goal: str = Field("thumb", pattern=r"^[a-z][a-z0-9_]{0,39}$")
     """Feedback that decides."""
 
-    planned_users: int = Field(2000, ge=100)
+    planned_users: int = Field(2000, ge=100, le=1_000_000_000)
     """Users, of both together, at which to be surest."""
 
-    max_days: float = Field(30.0, gt=0)
+    max_days: float = Field(30.0, gt=0, le=MAX_DAYS)
     """Days after which an experiment that has decided nothing ends with the champion as it is."""
 
     @model_validator(mode="after")
@@ -123,7 +132,7 @@ class RetrainSection(Section):
     triggers: TriggersSection = TriggersSection()
     """What starts one. Without any: the live version is evaluated again every 90 days, and retrained when worse."""
 
-    cooldown_days: float = Field(7.0, ge=0)
+    cooldown_days: float = Field(7.0, ge=0, le=MAX_DAYS)
     """Days between the end of one and the start of the next."""
 
     max_usd: float | None = Field(None, gt=0)
@@ -144,7 +153,7 @@ class RetrainSection(Section):
     test_share: float = Field(0.2, gt=0, lt=1)
     """Share of what is new that is held out, never trained on, and judges champion and challenger."""
 
-    label_queue: int = Field(50, ge=0)
+    label_queue: int = Field(50, ge=0, le=1_000_000)
     """Examples near the drifted region that are put before people in `tunesmith review`."""
 
     gates: GatesSection = GatesSection()

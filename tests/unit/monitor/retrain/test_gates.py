@@ -97,6 +97,44 @@ def test_a_blocked_word_stops_it_unless_the_question_holds_it() -> None:
     assert not ask("safe-words", words, new=NOBODY, old=NOBODY).passed
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("bad word", "a bad\nword"), ("bad word", "a bad \u00a0 word"), ("caf\u00e9", "the cafe\u0301!"),
+        ("Stra\u00dfe", "in der STRASSE"), ("Strasse", "in der Stra\u00dfe"), ("damn", "oh da\u00admn"),
+        ("damn", "oh d\u200bamn"), ("damn", "oh \uff24\uff21\uff2d\uff2e"), ("\u0130stanbul", "i\u0307stanbul"),
+    ],
+)  # fmt: skip
+def test_a_blocked_word_is_found_however_it_is_written(word: str, said: str) -> None:
+    words = GatesSection(blocked_words=(word,))
+    rude = rivals([True] * 12, [True] * 12, text=said)
+    assert not ask("safe-words", words, new=rude).passed
+    asked = replace(rude, rows=tuple(replace(row, prompt_text=f"user: {said}") for row in rude.rows))
+    assert ask("safe-words", words, new=asked).passed
+
+
+def test_a_word_of_the_system_message_is_no_excuse() -> None:
+    words = GatesSection(blocked_words=("damn",))
+    rude = rivals([True] * 12, [True] * 12, text="damn it")
+    told = "system: never say\n\ndamn\n\nuser: what\n\nis it\n\nassistant: damn\n\nuser: again"
+    asked = replace(rude, rows=tuple(replace(row, prompt_text=told) for row in rude.rows))
+    assert not ask("safe-words", words, new=asked).passed
+    later = replace(rude, rows=tuple(replace(row, prompt_text=f"{told}\n\nor damn") for row in rude.rows))
+    assert ask("safe-words", words, new=later).passed
+
+
+def test_what_is_shown_of_an_answer_is_redacted() -> None:
+    rude = rivals([True] * 12, [True] * 12, text="damn, write to ann.smith@acme-corp.de")
+    (row, *_) = ask("safe-words", GatesSection(blocked_words=("damn",)), new=rude).evidence["rows"]
+    assert "ann.smith" not in row["answer"] and row["answer"].startswith("damn, write to [")
+
+
+@pytest.mark.parametrize("word", ["", "  ", "\u00ad", "\n"])
+def test_an_empty_word_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="an empty word is in every answer"):
+        GatesSection(blocked_words=("damn", word))
+
+
 def expected(**changes: Any) -> Expected:
     whole = Expected("here", "fits", False, 1, 0.1, 7200.0, Decimal("3.5"), 60.0, Decimal("0.1"), "assumed")
     return replace(whole, **changes)
