@@ -37,13 +37,15 @@ def watch(recipe: Path, overrides: tuple[str, ...], as_json: bool, once: bool) -
     """Look at the traffic of RECIPE's name every `monitor.every_minutes`, until it is stopped.
 
     What every rule found is written down, fired or not; alarms are told here. Several may watch the same name from one
-    machine or from many: what one has looked at the others do not look at again. With --json, a line of JSON for each
+    machine or from many: what one has looked at the others do not look at again. A database that does not answer is
+    asked again the next time, unless it is looked only once. With --json, a line of JSON for each
     round.
 
     \b
     Example:
       tunesmith monitor watch recipe.yaml --once
     """
+    from tunesmith.errors import StoreError
     from tunesmith.recipe.load import load_recipe
     from tunesmith.recipe.monitor import MonitorSection
 
@@ -56,13 +58,18 @@ def watch(recipe: Path, overrides: tuple[str, ...], as_json: bool, once: bool) -
     home, console = find_home(), _console()
     while True:
         began = time.monotonic()
-        with console.status("looking at traffic") as shown:
-            found = look(
-                home, loaded.recipe,
-                tell=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
-                report=lambda what, done, of: shown.update(f"{what} {done}/{of}"),
-            )  # fmt: skip
-        _told(loaded.recipe.name, found, as_json)
+        try:
+            with console.status("looking at traffic") as shown:
+                found = look(
+                    home, loaded.recipe,
+                    tell=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
+                    report=lambda what, done, of: shown.update(f"{what} {done}/{of}"),
+                )  # fmt: skip
+            _told(loaded.recipe.name, found, as_json)
+        except StoreError as error:
+            if once:
+                raise
+            console.print(f"looked at again later: {error}", markup=False, highlight=False, soft_wrap=True)
         if once:
             return
         time.sleep(max(1.0, every - (time.monotonic() - began)))

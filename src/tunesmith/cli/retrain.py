@@ -74,7 +74,7 @@ def start(
     need_training_packages()
     from tunesmith.monitor.retrain.keep_going import Keeper
 
-    keeper = Keeper(loaded, find_home(), Console(stderr=True), in_process)
+    keeper = Keeper(loaded, find_home(), Console(stderr=True), in_process, create=not dry_run)
     try:
         if dry_run:
             _tell_ruling(keeper, wish, as_json)

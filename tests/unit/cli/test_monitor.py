@@ -109,3 +109,30 @@ def test_watch_looks_once_and_tells(project: Path) -> None:
     shown = told("watch", "recipe.yaml", "--once")
     assert shown.endswith("UTC tiny: 0 verdicts, 0 fired\n")
     assert datetime.strptime(shown[:16], "%Y-%m-%d %H:%M") > datetime.now() - timedelta(days=1)
+
+
+def test_watch_outlives_trouble_with_the_database(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_versions.register(project)
+    from tunesmith.cli import monitor as command
+    from tunesmith.monitor import look as looking
+
+    rounds: list[str] = []
+
+    def look(*_: object, **__: object) -> list[Finding]:
+        rounds.append("looked")
+        if len(rounds) == 1:
+            raise StoreError("the database does not answer", where="postgresql://there")
+        return []
+
+    def sleep(seconds: float) -> None:
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(looking, "look", look)
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    shown = CliRunner().invoke(cli, ["monitor", "watch", "recipe.yaml"])
+    assert len(rounds) == 2 and "tiny: 0 verdicts" in shown.stdout
+    assert "looked at again later" in shown.stderr and "the database does not answer" in shown.stderr
+    rounds.clear()
+    with pytest.raises(StoreError, match="does not answer"):
+        run("watch", "recipe.yaml", "--once")

@@ -57,6 +57,14 @@ def test_a_dry_run_says_what_every_trigger_says(tunesmith: Run, project: Home) -
     assert wished["start"] and wished["reason"] == "asked for: a wish"
 
 
+def test_a_dry_run_makes_no_project(tunesmith: Run, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    home = find_home()
+    assert not home.folder.exists()
+    assert "there is no registry here" in tunesmith("retrain", "recipe.yaml", "--dry-run", exit_code=2).stderr
+    assert not home.folder.exists()
+
+
 def test_a_decision_to_stay_is_told_and_listed(tunesmith: Run, project: Home) -> None:
     assert tunesmith("retrain", "recipe.yaml").stdout.startswith("no retrain: 0 of 1 triggers ask for it")
     assert "last decision not to" in tunesmith("retrain", "ls", "summaries").stdout

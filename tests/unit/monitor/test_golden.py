@@ -195,6 +195,38 @@ def test_a_version_is_evaluated_on_the_day_of_release_and_again(home: Home, data
     assert again.evidence["loss"] == pytest.approx(again.evidence["loss"]) and "losses" not in again.evidence
 
 
+def test_a_loss_that_is_no_number_is_an_alarm_and_nothing_to_compare_with(
+    home: Home, database: Database, tmp_path: Path
+) -> None:
+    version, findings = version_of(tmp_path), Findings(database)
+    ids = talked(database, home, 25, NOW)
+    said(database, ids, [NOW + timedelta(minutes=3)] * 25, "correction", ["yes"] * 25)
+
+    def look(nats: float, days: int) -> Any:
+        def measured(version: Any, rows: Any, *_: Any) -> Any:
+            return {row.id: (nats if number == 3 else 1.0, 1) for number, row in enumerate(rows)}
+
+        now = NOW + timedelta(days=days)
+        found = evaluate_golden(home, database, findings, version, MonitorSection(), now, measured=measured)
+        findings.note([found])
+        return found
+
+    broken = look(float("nan"), 0)
+    assert broken.fired and "not a number on 1 of 25 rows" in broken.reason and "losses" not in broken.evidence
+    first = look(1.0, 7)
+    assert not first.fired and len(first.evidence["losses"]) == 25
+    again = look(float("inf"), 14)
+    assert again.fired and "inf" not in json.dumps(again.evidence)
+    assert not look(1.0, 21).fired
+
+
+def test_a_change_that_is_no_number_is_worse() -> None:
+    rows = [row(number) for number in range(30)]
+    at_release = losses(rows, 2.0)
+    now = {**at_release, rows[0].id: (float("nan"), 10)}
+    assert changes(rows, now, at_release, 0.1)[0].worse
+
+
 def by_transformers(version: Version, conversations: list[list[dict[str, Any]]]) -> list[float]:
     """Nats of each answer, from all logits of the model that PEFT merges, in one plain pass."""
     import torch

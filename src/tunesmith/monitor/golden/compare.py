@@ -98,7 +98,7 @@ def _later(
 def _change(what: str, first: np.ndarray, then: np.ndarray, spread: np.ndarray, margin: float) -> Change:
     before, after = float(_ratio(first)), float(_ratio(then))
     low, high = (float(np.quantile(spread, end)) for end in (0.025, 0.975))
-    worse = after - before >= margin and low > 0
+    worse = not after - before < margin and not low <= 0  # where one is no number, it is not said to be well
     return Change(what, (len(first), len(then)), before, after, after - before, low, high, worse)
 
 

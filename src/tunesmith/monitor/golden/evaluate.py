@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ def evaluate_golden(
         )  # fmt: skip
     found = measured(version, rows, home, Path.cwd(), report)
     rows = [row for row in rows if row.id in found]
+    if broken := [row.id for row in rows if not isfinite(found[row.id][0])]:
+        return _broken(version, rows, broken, now)
     compared = changes(rows, found, first or found, settings.quality.golden_margin)
     return Finding(
         version.name, now, GOLDEN, "quality", first is not None and any(one.worse for one in compared),
@@ -62,12 +65,24 @@ def evaluate_golden(
     )  # fmt: skip
 
 
+def _broken(version: Version, rows: list[GoldenRow], broken: list[str], now: datetime) -> Finding:
+    """An alarm: a model whose loss is no number answers nothing well. It is nothing to compare with either, so no
+    losses are kept."""
+    reason = f"the loss is not a number on {len(broken)} of {len(rows)} rows: weights or arithmetic are damaged"
+    evidence = {"rows": _kinds(rows), "changes": [], "broken": broken[:50]}
+    return Finding(version.name, now, GOLDEN, "quality", True, reason, evidence, version.reference)
+
+
+def _kinds(rows: list[GoldenRow]) -> dict[str, int]:
+    return {kind: sum(row.kind == kind for row in rows) for kind in ("test", "labelled", "correction")}
+
+
 def _first(findings: Findings, version: Version) -> dict[str, tuple[float, int]] | None:
     """Losses of the day of release, by row."""
     for one in findings.of(version.name, GOLDEN, version.reference):
         kept = one.evidence.get("losses")
         if isinstance(kept, dict):
-            return {row: (float(nats), int(tokens)) for row, (nats, tokens) in kept.items()}
+            return {row: (float(nats), int(tokens)) for row, (nats, tokens) in kept.items() if nats is not None}
     return None
 
 
@@ -81,9 +96,8 @@ def _reason(found: Losses, first: Losses | None, compared: list[Change], margin:
 
 
 def _evidence(rows: list[GoldenRow], found: Losses, first: Losses | None, compared: list[Change]) -> dict[str, Any]:
-    kinds = {kind: sum(row.kind == kind for row in rows) for kind in ("test", "labelled", "correction")}
     evidence: dict[str, Any] = {
-        "loss": loss(found), "loss_at_release": loss(first or found), "rows": kinds,
+        "loss": loss(found), "loss_at_release": loss(first or found), "rows": _kinds(rows),
         "changes": [one.to_json() for one in compared] if first is not None else [],
     }  # fmt: skip
     if first is None:

@@ -31,18 +31,22 @@ RELEASE_SECONDS = 5.0
 
 @dataclass
 class Keeper:
-    """What a command needs to retrain one recipe's name. Times are arguments, so that tests pin them."""
+    """What a command needs to retrain one recipe's name. Times are arguments, so that tests pin them.
+
+    Without `create` nothing is made where there is no registry: NoDatabase says so.
+    """
 
     loaded: LoadedRecipe
     home: Home
     console: Console
     in_process: bool = False
+    create: bool = True
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
-        self.database = Database.open(self.home.database_url)
-        self.registry = Registry.open(self.home, now=self.now)
+        self.database = Database.open(self.home.database_url, create=self.create)
+        self.registry = Registry.open(self.home, create=self.create, now=self.now)
         self.journal = Journal(self.database, self.now)
         self.told: str | None = None
         self.looked: datetime | None = None
