@@ -6,33 +6,39 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Driver:
-    """A process that drives. `token` names it and no other one: host, process and a random word."""
+    """A process that drives. `token` names it and no other one: host, where its number holds, process and a random word.
+
+    Machines may share a name, and containers do: `numbers` says in which boot and which namespace processes are counted.
+    """
 
     host: str
     process: int
     word: str
+    numbers: str = ""
 
     @classmethod
     def here(cls) -> Driver:
         """This process."""
-        return cls(socket.gethostname(), os.getpid(), secrets.token_hex(6))
+        return cls(socket.gethostname(), os.getpid(), secrets.token_hex(6), _numbers())
 
     @property
     def token(self) -> str:
         """As it is written down."""
-        return f"{self.host}/{self.process}/{self.word}"
+        return f"{self.host}/{self.numbers}/{self.process}/{self.word}"
 
     def knows_dead(self, token: str) -> bool:
-        """Whether another driver, of this machine, has certainly ended. One of another machine is waited for."""
-        host, process, word = token.rsplit("/", 2)
-        if host != self.host or word == self.word:
+        """Whether another driver, among the processes that this one can see, has certainly ended. One of elsewhere is
+        waited for."""
+        where, process, word = token.rsplit("/", 2)
+        if where != f"{self.host}/{self.numbers}" or word == self.word:
             return False
         if int(process) == self.process:
-            return True  # in a container that was started again, the number is this process's now
+            return True  # the number is this process's now
         try:
             os.kill(int(process), 0)
         except ProcessLookupError:
@@ -44,5 +50,14 @@ class Driver:
     @staticmethod
     def shown(token: str) -> str:
         """For people: process and machine."""
-        host, process, _ = token.rsplit("/", 2)
-        return f"process {process} on {host}"
+        where, process, _ = token.rsplit("/", 2)
+        return f"process {process} on {where.partition('/')[0]}"
+
+
+def _numbers() -> str:
+    """The boot and the namespace that process numbers are of; empty where the system does not say."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}.{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""

@@ -75,10 +75,22 @@ def test_a_released_one_is_free_at_once(database: Database) -> None:
 
 
 def test_a_process_of_this_machine_that_has_ended_is_known_to_be_dead() -> None:
-    here = Driver("a", 10, "x")
-    assert here.knows_dead("a/4194304/y")  # above the largest process id of Linux
-    assert here.knows_dead("a/10/y")  # the number is this process's own now
-    assert not here.knows_dead("a/1/y") and not here.knows_dead("a/10/x") and not here.knows_dead("b/4194304/y")
+    here = Driver("a", 10, "x", "boot.7")
+    assert here.knows_dead("a/boot.7/4194304/y")  # above the largest process id of Linux
+    assert here.knows_dead("a/boot.7/10/y")  # the number is this process's own now
+    assert not here.knows_dead("a/boot.7/1/y") and not here.knows_dead("a/boot.7/10/x")
+    assert not here.knows_dead("b/boot.7/4194304/y")
+
+
+def test_a_container_of_the_same_name_is_another_machine() -> None:
+    """Its processes have numbers of their own: one that is not here, or is this one's, may live there."""
+    here = Driver("a", 10, "x", "boot.7")
+    for elsewhere in ("boot.8", "other.7", ""):
+        assert not here.knows_dead(f"a/{elsewhere}/4194304/y") and not here.knows_dead(f"a/{elsewhere}/10/y")
+    assert not here.knows_dead("a/4194304/y")  # as it was written down before
+    mine = Driver.here()
+    assert mine.numbers and Driver.here().numbers == mine.numbers and mine.knows_dead(mine.token[:-12] + "y" * 12)
+    assert Driver.shown(mine.token) == f"process {mine.process} on {mine.host}"
 
 
 def test_word_left_to_stop_does_not_cost_the_driver_its_write(database: Database) -> None:
