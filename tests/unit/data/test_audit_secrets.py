@@ -200,3 +200,24 @@ def test_a_long_row_of_many_matches_takes_no_quadratic_time() -> None:
     begin = process_time()
     assert len(list(find_secrets(text))) == 30_000
     assert process_time() - begin < 10, "0.3 s here; comparing each match with all others takes minutes"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["sk-", "-sk-", "sk-_", "eyJ-", "eyJ_-", "eyJaaaaaaaa-", "eyJaaaaaaaa.", "eyJaaaaaaaa.eyJ-", "xoxb-", "glpat-",
+     "a@a-", "a@a.", "a+", "12-", "1234 ", "+1(1)", "(123) ", "AA11 AAAA ", "-----BEGIN PRIVATE KEY-----"],
+)  # fmt: skip
+def test_no_text_is_made_to_take_long(unit: str) -> None:
+    text = (unit * 65_536)[:65_536]
+    begin = process_time()
+    list(find_secrets(text))
+    list(find_secrets(f"{text[:-2]}.7"))
+    assert process_time() - begin < 2, "0.2 s here; beginning anew at each hyphen takes 2.7 to 22 s"
+
+
+def test_tokens_behind_a_hyphen_are_found() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4"
+    text = f"key-sk-{RANDOM_PART}1234 or token-{token} or sk-{'x' * 900}1"
+    assert [(one.kind, text[one.begin : one.end][:4]) for one in find_secrets(text)] == [
+        ("API key (sk-)", "sk-A"), ("API key (sk-)", "sk-x"), ("JSON web token", "eyJh"),
+    ]  # fmt: skip

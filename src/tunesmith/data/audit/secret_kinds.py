@@ -64,10 +64,21 @@ KINDS: dict[str, SecretKind] = {
     "Slack token": SecretKind(re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"), hint="xox"),
     "Google API key": SecretKind(re.compile(r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"), hint="AIza"),
     "Stripe live key": SecretKind(re.compile(r"\b[rs]k_live_[A-Za-z0-9]{20,}"), hint="k_live_"),
-    "API key (sk-)": SecretKind(re.compile(r"\bsk-(?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{32,}"), hint="sk-"),
+    "API key (sk-)": SecretKind(
+        # A run of these characters is looked through whole from its beginning only, and from each of its hyphens not
+        # far: "sk-sk-sk-..." would take time that grows with the square of its length.
+        re.compile(
+            r"(?:(?<![A-Za-z0-9_-])sk-(?=[A-Za-z0-9_-]*\d)|(?<=-)sk-(?=[A-Za-z0-9_-]{0,200}\d))[A-Za-z0-9_-]{32,}"
+        ),
+        hint="sk-",
+    ),
     "Hugging Face token": SecretKind(re.compile(r"\bhf_[A-Za-z0-9]{34}(?![A-Za-z0-9])"), hint="hf_"),
     "JSON web token": SecretKind(
-        re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}"), hint="eyJ"
+        re.compile(
+            r"(?:(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}|(?<=-)eyJ[A-Za-z0-9_-]{8,200})"
+            r"\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}"
+        ),
+        hint="eyJ",
     ),
     "e-mail address": SecretKind(
         re.compile(r"(?<![\w.+@-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w@-])"),
