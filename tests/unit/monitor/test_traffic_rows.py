@@ -77,6 +77,63 @@ def test_calls_of_tools() -> None:
     assert json.loads(row.calls or "") == [{"name": "add", "arguments": '{"a": 1}'}, {"name": "sub", "arguments": "{}"}]
 
 
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"to": "ann\\u0040shop.com"}',
+        '{"text": "call:\\n+49 170 1234567"}',
+        '{"text": "card\\n4111 1111 1111 1111"}',
+        '{"card": 4111111111111111}',
+        '{"ann@shop.com": [1, {"deep": ["\\t4111 1111 1111 1111"]}]}',
+        '{"half": "\\ud800", "to": "ann\\u0040shop.com"}',
+        '{"twice": "ann@shop.com", "twice": "no"}',
+        '{"cut off": "card\\n4111 1111 1111 1111',
+        '{"cut off": "ann\\u0040shop.com',
+        '[' * 5000 + '"ann\\u0040shop.com',
+        json.dumps({"long": "x" * MAX_TEXT * 2, "to": "ann@shop.com"}),
+        json.dumps({"to": "ann\u00e9@shop.com, ann@shop.com", "long": "x" * MAX_TEXT * 2}),
+    ],
+)  # fmt: skip
+def test_arguments_of_tools_are_taken_apart_to_be_cleaned(arguments: str) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "mail", "arguments": arguments}}
+    asked = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]}
+    row = made(whole({"tool_calls": [call]}, "tool_calls"), asked=asked)
+    for written in (row.calls or "", json.loads(row.messages)[1]["content"]):
+        plain = written.replace("\\", "")
+        for secret in ("ann@shop", "u0040", "1234567", "4111"):
+            assert secret not in plain
+        assert len(written) < MAX_TEXT * 2
+    assert json.loads(row.calls or "")[0]["name"] == "mail"
+
+
+def test_the_name_of_a_called_tool_is_cleaned_and_cut() -> None:
+    call = {"function": {"name": f"mail ann@shop.com {'x' * 900}", "arguments": "{}"}}
+    (found,) = json.loads(made(whole({"tool_calls": [call]}, "tool_calls")).calls or "")
+    assert found["name"].startswith("mail [e-mail address] xxx") and len(found["name"]) == 200
+
+
+@pytest.mark.parametrize("role", ["ann@shop.com", "admin", "", None, 5, ["user"]])
+def test_a_role_of_a_clients_own_making_is_not_written(role: Any) -> None:
+    asked = {"messages": [{"role": role, "content": "x"}, {"role": "developer", "content": "y"}]}
+    found = json.loads(made(whole({"content": "x"}), asked=asked).messages)
+    assert [one["role"] for one in found] == ["other", "developer"]
+
+
+@pytest.mark.parametrize("before", [5, 15, 17, 18])
+def test_what_stands_across_the_cut_is_taken_out(before: int) -> None:
+    text = "x" * (MAX_TEXT - before - 1) + " " + CARD + " and more of it"
+    row = made(whole({"content": text}))
+    assert row.answer is not None and "41" not in row.answer.rpartition("[")[0]
+    assert row.answer.endswith(f"[{len(text) - MAX_TEXT} characters left out]")
+    # What is taken out earlier makes no room for half a number.
+    full = ("ann@a-very-long-name-of-a-shop.com " * 3000)[: MAX_TEXT + 20_470] + " " + CARD
+    found = made(whole({"content": full})).answer or ""
+    assert "41" not in found.rpartition("[")[0]
+
+
 def test_messages_of_every_shape_become_role_and_content() -> None:
     call = {"function": {"name": "f", "arguments": '{"phone": "+49 170 1234567"}'}}
     asked = [

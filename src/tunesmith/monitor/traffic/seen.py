@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from tunesmith.monitor.traffic.redact import redact, shortened
+from tunesmith.monitor.traffic.redact import clean_json, redacted_and_shortened, shortened
 from tunesmith.monitor.traffic.rows import TrafficRow
 from tunesmith.monitor.traffic.traits import is_refusal, is_repeated
 from tunesmith.registry.check import check_name
 
 DATA = b"data: "
+
+ROLES = ("system", "user", "assistant", "tool", "developer", "function")
+"""Who may speak in a conversation. What else a client writes there is text of its own making."""
+
+MAX_NAME = 200
+
+Clean = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +68,14 @@ def row_of(seen: Seen, redacting: bool = True) -> TrafficRow | None:
     Raises RegistryError, ValueError, KeyError, TypeError or AttributeError for what is no request or no answer.
     """
     body, noted = orjson.loads(seen.asked), seen.noted
-    messages = _messages(body)
+    clean, clean_calls = (redacted_and_shortened, clean_json) if redacting else (shortened, shortened)
+    messages = _messages(body, clean, clean_calls)
     if messages is None:
         return None
-
-    def clean(text: str) -> str:
-        return redact(shortened(text)) if redacting else shortened(text)
-
     common = {
         "id": noted["id"], "at": datetime.fromtimestamp(noted["at"], UTC), "name": check_name(seen.name),
         "path": seen.path, "request_of": seen.request_of, "stream": seen.stream,
-        "messages": _json([{"role": one["role"], "content": clean(one["content"])} for one in messages]),
+        "messages": _json(messages),
     } | {
         key: noted.get(key)
         for key in ("model", "version", "experiment", "variant", "role", "unit", "tenant", "status", "first_seconds",
@@ -87,9 +92,7 @@ def row_of(seen: Seen, redacting: bool = True) -> TrafficRow | None:
     return TrafficRow(
         **common,
         answer=clean(text),
-        calls=_json([{**call, "arguments": clean(call["arguments"])} for call in answer.calls])
-        if answer.calls
-        else None,
+        calls=_calls(answer.calls, clean, clean_calls),
         finish_reason=reason,
         prompt_tokens=answer.prompt_tokens,
         answer_tokens=answer.answer_tokens,
@@ -101,22 +104,34 @@ def row_of(seen: Seen, redacting: bool = True) -> TrafficRow | None:
     )
 
 
-def _messages(body: dict[str, Any]) -> list[dict[str, str]] | None:
+def _messages(body: dict[str, Any], clean: Clean, clean_calls: Clean) -> list[dict[str, str]] | None:
     if "messages" not in body:
         prompt = body.get("prompt")
         if isinstance(prompt, list) and len(prompt) == 1:
             prompt = prompt[0]
-        return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else None
-    return [{"role": str(one["role"])[:40], "content": _content(one)} for one in body["messages"]]
+        return [{"role": "user", "content": clean(prompt)}] if isinstance(prompt, str) else None
+    return [
+        {"role": one["role"] if one["role"] in ROLES else "other", "content": _content(one, clean, clean_calls)}
+        for one in body["messages"]
+    ]
 
 
-def _content(message: dict[str, Any]) -> str:
+def _content(message: dict[str, Any], clean: Clean, clean_calls: Clean) -> str:
     content = message.get("content")
     if isinstance(content, list):
-        return "".join(str(part.get("text") or part.get("refusal") or "") for part in content)
-    if not content and message.get("tool_calls"):
-        return _json(message["tool_calls"])
-    return content or ""
+        return clean("".join(str(part.get("text") or part.get("refusal") or "") for part in content))
+    if not content and (calls := message.get("tool_calls")):
+        return clean_calls(_json(calls))
+    return clean(content or "")
+
+
+def _calls(calls: list[dict[str, str]], clean: Clean, clean_calls: Clean) -> str | None:
+    """What an answer calls, as JSON: the model has written the names too."""
+    if not calls:
+        return None
+    return _json([
+        {"name": clean(one["name"])[:MAX_NAME], "arguments": clean_calls(one["arguments"])} for one in calls
+    ])  # fmt: skip
 
 
 def _answer(seen: Seen) -> Answer:
