@@ -11,9 +11,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Driver:
-    """A process that drives. `token` names it and no other one: host, where its number holds, process and a random word.
+    """A process that drives. `token` names it and no other: host, where its number holds, process, a random word.
 
-    Machines may share a name, and containers do: `numbers` says in which boot and which namespace processes are counted.
+    Machines may share a name, and containers do: `numbers` says in which boot and namespace processes are counted.
     """
 
     host: str
@@ -58,6 +58,6 @@ def _numbers() -> str:
     """The boot and the namespace that process numbers are of; empty where the system does not say."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}.{os.stat('/proc/self/ns/pid').st_ino}"
+        return f"{boot}.{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return ""
