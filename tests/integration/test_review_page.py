@@ -193,6 +193,38 @@ def test_two_at_once_and_a_server_that_dies_lose_nothing(browser: Browser, place
     }
 
 
+def test_the_next_rater_in_a_tab_does_not_see_what_the_last_one_began(browser: Browser, place: Site, name: str) -> None:
+    (item,) = place.reviews.add(pairs(name, 1))
+    address = f"{place.address}/rate/{name}/{item}"
+    page, _ = enter(browser, place, "ann")
+
+    def begin() -> None:
+        page.goto(address)
+        page.keyboard.press("c")
+        page.keyboard.press("Control+a")
+        page.keyboard.type("For nobody else")
+        page.reload()
+        assert page.locator("#correction").input_value() == "For nobody else"
+
+    def come(rater: str) -> None:
+        page.locator("input[name=key]").fill(place.key(rater))
+        page.keyboard.press("Enter")
+        page.wait_for_selector("h1:has-text('What is to be judged')")
+        page.goto(address)
+
+    begin()
+    page.context.clear_cookies()
+    page.goto(f"{place.address}/login")
+    come("bob")
+    assert page.locator("#correction").input_value() == ""
+    begin()
+    page.locator(".logout button").click()
+    page.wait_for_selector("input[name=key]")
+    assert page.evaluate("sessionStorage.length") == 0
+    come("bob")
+    assert page.locator("#correction").input_value() == ""
+
+
 def test_hostile_answers_do_no_harm(browser: Browser, place: Site, name: str) -> None:
     texts = [HOSTILE, "\u202edlrow olleh\u2066" + "W" * 100_000, "שלום עולם", "\n".join(["line"] * 30_000)]
     place.reviews.add(

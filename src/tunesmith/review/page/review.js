@@ -7,7 +7,8 @@ let busy = false;
 
 const find = (selector) => page.querySelector(selector);
 const main = () => find("main");
-const draftKey = () => `review ${main()?.dataset.item}`;
+// Raters may take turns in one tab: what one has begun is not shown to the next.
+const draftKey = () => `review ${main()?.dataset.rater} ${main()?.dataset.item}`;
 
 function say(text) {
   trouble.textContent = text;
@@ -77,6 +78,10 @@ function restore() {
       if (input) input.checked = true;
     }
   }
+}
+
+function forgetDrafts() {
+  for (const key of Object.keys(sessionStorage)) if (key.startsWith("review ")) sessionStorage.removeItem(key);
 }
 
 function check(input) {
@@ -158,6 +163,7 @@ page.addEventListener("input", keepDraft);
 page.addEventListener("change", () => { keepDraft(); mark(); });
 page.addEventListener("submit", (event) => {
   const form = event.target;
+  if (form.classList.contains("logout")) forgetDrafts();
   if (form.id !== "rating") return;
   event.preventDefault();
   const body = new URLSearchParams(new FormData(form, event.submitter));
