@@ -12,6 +12,9 @@ from tunesmith.cli.output import print_json
 if TYPE_CHECKING:
     from tunesmith.review.results import Results
 
+SHOWN = 200
+"""Characters of a name that are shown."""
+
 
 @click.command()
 @click.argument("name")
@@ -26,6 +29,7 @@ def results(name: str, as_json: bool) -> None:
     from tunesmith.cli.review import open_reviews
     from tunesmith.cli.review_packages import need
     from tunesmith.errors import DataError
+    from tunesmith.report.legible import one_line
 
     need(("numpy", "scipy", "choix"), "this")
     reviews = open_reviews(create=False)
@@ -40,7 +44,8 @@ def results(name: str, as_json: bool) -> None:
         return
     _show(found)
     if found.trusted is not None:
-        click.echo(f"\nwithout {', '.join(found.flagged)}, who were wrong too often where the answer is known:")
+        flagged = ", ".join(one_line(rater, SHOWN) for rater in found.flagged)
+        click.echo(f"\nwithout {flagged}, who were wrong too often where the answer is known:")
         _show(found.trusted)
 
 
@@ -92,9 +97,12 @@ def _show(found: Results) -> None:
 
 
 def _table(print_table: object, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from tunesmith.report.legible import one_line
+
     if rows:
         click.echo()
-        print_table(heads, rows)  # type: ignore[operator]
+        # Sources and raters come from files of anybody: they must not steer the terminal.
+        print_table(heads, [[one_line(cell, SHOWN) for cell in row] for row in rows])  # type: ignore[operator]
 
 
 def _number(value: float | None) -> str:
