@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tunesmith.cli.options import Days
 from tunesmith.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from tunesmith.store.home import Home
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-days = click.option("--days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True,
-                    help="Look so far back.")  # fmt: skip
+days = click.option("--days", type=Days(), default=30.0, show_default=True, help="Look so far back.")
 
 
 @click.command()

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+MOST_DAYS = 36_500
+"""A hundred years: further back no calendar of Python's can be asked for."""
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Days(click.FloatRange):
+    """So many days back: above 0, and finite, which a range alone does not ask of `nan`."""
+
+    name = "days"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=MOST_DAYS, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the mistake in click's words."""
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail("nan is not a number of days.", param, ctx)
+        return found
 
 
 def recipe_arguments(function: F) -> F:

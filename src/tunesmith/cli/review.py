@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tunesmith.cli.options import Days
 from tunesmith.cli.output import print_json
 from tunesmith.cli.review_files import export, import_
 from tunesmith.cli.review_results import results
@@ -39,7 +40,7 @@ def command() -> None:
     help="With --from: best_prompt, base, or the name of a contestant, to stand beside the tuned model.",
 )  # fmt: skip
 @click.option("--from-traffic", is_flag=True, help="Pairs of live and shadow answers to the same request.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True,
+@click.option("--days", type=Days(), default=7.0, show_default=True,
               help="With --from-traffic: how far back.")  # fmt: skip
 @click.option("--most", type=click.IntRange(min=1), help="Add so many at most, drawn at random.")
 @click.option("--rubric", "rubric_file", type=click.Path(path_type=Path), help="Judge NAME by this YAML file.")

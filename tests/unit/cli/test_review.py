@@ -90,6 +90,24 @@ def test_results_in_words_and_json(tunesmith: Run, report: Path) -> None:
     assert found["agreement"]["choice"]["value"] is None and len(found["strengths"]) == 2
 
 
+def test_names_from_files_do_not_steer_the_terminal(tunesmith: Run, tmp_path: Path) -> None:
+    steer, turn, at = "\x1b]0;owned\x07\x1b[2J", "\u202e", "2026-11-27T06:00:00+00:00"
+    lines = [
+        {
+            "name": "functions", "messages": [{"role": "user", "content": str(number)}],
+            "answers": [{"source": f"new{steer}", "text": "1"}, {"source": f"old{turn}", "text": "2"}],
+            "gold": {"choice": f"new{steer}"} if number < 20 else None,
+            "ratings": [{"rater": f"eve{steer}", "at": at, "choice": f"old{turn}"}],
+        }
+        for number in range(24)
+    ]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    tunesmith("review", "import", "rows.jsonl")
+    shown = tunesmith("review", "results", "functions").stdout
+    assert "without eve\\x1b]0;owned" in shown and "new\\x1b" in shown and "\\u202e" in shown
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+
+
 @pytest.mark.parametrize("name", ["all.jsonl", "all.json"])
 def test_export_and_import(tunesmith: Run, report: Path, tmp_path: Path, name: str) -> None:
     tunesmith("review", "add", "functions", "--from", "report.json")
@@ -117,6 +135,10 @@ def test_export_and_import(tunesmith: Run, report: Path, tmp_path: Path, name: s
         ("review add ../x --from report.json", "name: '../x' is not a registered name"),
         ("review add functions --rubric rubric.yaml", "rubric.yaml:2: scales.0: a scale from 2 to 1 does not go up"),
         ("review add functions --rubric no.yaml", "no.yaml: there is no such file"),
+        ("review add functions --from-traffic --days nan", "nan is not a number of days"),
+        ("review add functions --from-traffic --days inf", "is not in the range"),
+        ("review add functions --from-traffic --days 1e9", "is not in the range"),
+        ("monitor status functions --days nan", "nan is not a number of days"),
         ("review import nothing.jsonl", "nothing.jsonl: the file cannot be read"),
         ("review results functions", "there is no registry here"),
     ],
