@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tunesmith.errors import TunesmithError
+from tunesmith.experiment.book import Book
 from tunesmith.monitor.corrections import measure
 from tunesmith.monitor.drift_rules import watch_inputs
 from tunesmith.monitor.findings import Finding, Findings, utc_now
@@ -16,6 +17,7 @@ from tunesmith.monitor.health_rules import watch_health
 from tunesmith.monitor.live import live_version
 from tunesmith.monitor.quality.watch import watch_quality
 from tunesmith.recipe.monitor import MonitorSection
+from tunesmith.recipe.retrain import RetrainSection
 from tunesmith.recipe.schema import Recipe
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
@@ -69,6 +71,7 @@ class _Round:
     ) -> None:
         self.home, self.database, self.version, self.settings = home, database, version, settings
         self.moment, self.report = moment, report
+        self.goal = (recipe.retrain or RetrainSection()).release.goal
         self.usd_per_hour = recipe.serve.usd_per_hour if recipe.serve is not None else None
         self.findings = Findings(database, lambda: moment)
         _, self.last = self.findings.newest(version.name)
@@ -101,7 +104,9 @@ class _Round:
         """Whether answers got worse, by what is said of them."""
         # What could not be measured then, because the log did not have it, is not looked for again and again.
         measure(self.database, self.home, self.version.name, self.last and self.last - LATE)
-        return watch_quality(self.database, self.findings, self.version.name, self.settings.quality, self.moment)
+        running = [one for one in Book(self.database).running() if one.name == self.version.name]
+        goals = {self.goal, *(goal.name for one in running for goal in one.goals)}
+        return watch_quality(self.database, self.findings, self.version.name, self.settings.quality, self.moment, goals)
 
     def health(self) -> list[Finding]:
         """How the endpoint does."""

@@ -18,6 +18,8 @@ REQUEST = re.compile(r"(?:chatcmpl-|cmpl-)?([0-9a-f]{32})(?:-[0-9]+)?")
 METRIC = re.compile(r"[a-z][a-z0-9_]{0,39}")
 MAX_TEXT, MAX_METRICS = 100_000, 20
 TEXTS = ("label", "correction", "text")
+RESERVED = (THUMB, "score", *TEXTS, "invalid", "review_correction")
+"""Fields of feedback, and what is watched under these names without any feedback."""
 LOCK = "feedback"
 
 Said = dict[str, tuple[float | None, str | None]]
@@ -46,10 +48,12 @@ def parse_feedback(body: object) -> tuple[str, Said]:
     if not isinstance(metrics, dict) or len(metrics) > MAX_METRICS:
         raise refused("metrics", f"metrics are at most {MAX_METRICS} numbers by name")
     for name, value in metrics.items():
-        if not METRIC.fullmatch(name) or name in (THUMB, "score", *TEXTS):
+        if not METRIC.fullmatch(name):
             raise refused(
                 "metrics", f"{name[:40]!a} is not a name for a metric: lower-case letters, digits, underscores"
             )
+        if name in RESERVED:
+            raise refused("metrics", f"{name} is no name for a metric of one's own")
         said[name] = (_number(f"metrics.{name}", value), None)
     if not said:
         raise refused(THUMB, "nothing is said: give thumb, score, label, correction, text or metrics", "empty")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import insert
 
 from tests.unit.monitor.traffic_of import answered, said
 from tunesmith.monitor.findings import Finding, Findings
@@ -19,6 +20,7 @@ from tunesmith.recipe.monitor import QualitySection
 from tunesmith.review.item import Answer, NewItem
 from tunesmith.review.reviews import Reviews
 from tunesmith.store.database import Database
+from tunesmith.store.tables import feedback
 
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -185,3 +187,27 @@ def test_raters_corrections_are_a_stream_of_the_version_that_answered(database: 
     (stream,) = read_streams(database, "story@1")
     assert (stream.metric, stream.more_is_better) == ("review_correction", False)
     assert sorted(stream.values) == pytest.approx([1 / 3, 4 / 5])
+
+
+def test_a_client_cannot_flood_the_findings_with_metrics_of_its_own(database: Database) -> None:
+    """Hundreds of names from one tenant: what several tenants use, and what is named, is watched all the same."""
+    ids = [f"r{number}" for number in range(60)]
+    moments = answered(database, ids, BEGIN)
+    said(database, ids, moments, "thumb", [1.0] * 60)
+    said(database, ids[:30], moments[:30], "seconds_to_edit", [1.0] * 30)
+    said(database, ids[:2], moments[:2], "sold", [1.0] * 2)
+    with database.writing("test") as connection:
+        connection.execute(insert(feedback), [
+            {"request": ids[0], "metric": "clicks", "tenant": tenant, "at": moments[0], "value": 1.0, "text": None}
+            for tenant in ("shop", "bank")
+        ])  # fmt: skip
+    for number in range(100):
+        said(database, ids[:5], moments[:5], f"made_up_{number}", [1.0] * 5)
+    said(database, ids, moments, "invalid", [1.0] * 60)
+    streams = {one.metric: one for one in read_streams(database, "story@1", ["seconds_to_edit"], ["sold"])}
+    assert len(streams) == 3 + 20 and "invalid" not in streams
+    assert {metric for metric, one in streams.items() if one.named} == {"thumb", "seconds_to_edit", "sold"}
+    assert "clicks" in streams
+    found = look(database)
+    assert len(found) <= 2 * (1 + 20)
+    assert found["quality.thumb.adwin"].evidence["named"] and not found["quality.clicks.adwin"].evidence["named"]

@@ -23,19 +23,27 @@ BOUNDED = (THUMB, INVALID, CORRECTION, REVIEW)
 
 LESS_IS_BETTER = (INVALID, CORRECTION, REVIEW)
 
+SCORE = "score"
+MOST_METRICS = 20
+"""Of metrics that only clients have named so many are watched: those of most tenants."""
+
 MOST = 200_000
 """Of a longer stream a sample is read: the requests whose random id begins with a zero, or with more of them."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One metric of one version: a value for each answer that has one, and when it came."""
+    """One metric of one version: a value for each answer that has one, and when it came.
+
+    `named` where the recipe, an experiment or Tunesmith itself names it; any client may make up others.
+    """
 
     metric: str
     version: str
     more_is_better: bool
     values: tuple[float, ...]
     moments: tuple[datetime, ...]
+    named: bool = True
 
     @property
     def good(self) -> np.ndarray:
@@ -55,9 +63,13 @@ def versions_of(database: Database, name: str, since: datetime) -> list[str]:
         return sorted(connection.execute(answered.distinct()).scalars())
 
 
-def read_streams(database: Database, version: str, lower_is_better: Collection[str] = ()) -> list[Stream]:
-    """Every metric of a version, from its first answer on: what clients say, whether answers are valid, how far they
-    are from what raters would have them be.
+def read_streams(
+    database: Database, version: str, lower_is_better: Collection[str] = (), goals: Collection[str] = ()
+) -> list[Stream]:
+    """Metrics of a version, from its first answer on: what clients say, whether answers are valid, how far they are
+    from what raters would have them be.
+
+    Of metrics that clients have made up, which neither `lower_is_better` nor `goals` names, those of most tenants.
 
     The numbers of clients' corrections are those that `corrections.measure` has written beside them.
     """
@@ -73,15 +85,25 @@ def read_streams(database: Database, version: str, lower_is_better: Collection[s
         .where(of_users, requests.c.invalid.is_not(None))
         .order_by(requests.c.at, requests.c.id)
     )
-    metrics = said.with_only_columns(feedback.c.metric, maintain_column_froms=True).order_by(None).distinct()
+    tenants = func.count(feedback.c.tenant.distinct())
+    metrics = (
+        said.with_only_columns(feedback.c.metric, maintain_column_froms=True)
+        .where(feedback.c.metric.not_in((INVALID, REVIEW)))
+        .group_by(feedback.c.metric)
+        .order_by(None)
+        .order_by(tenants.desc(), func.count().desc(), feedback.c.metric)
+    )
+    named = {THUMB, SCORE, CORRECTION, INVALID, REVIEW, *lower_is_better, *goals}
     with database.reading() as connection:
-        wanted = {str(one): said.where(feedback.c.metric == one) for one in connection.execute(metrics).scalars()}
+        every = [str(one) for one in connection.execute(metrics).scalars()]
+    others = [one for one in every if one not in named][:MOST_METRICS]
+    wanted = {one: said.where(feedback.c.metric == one) for one in every if one in named or one in others}
     found = [(metric, _read(database, rows)) for metric, rows in [*sorted(wanted.items()), (INVALID, checked)]]
     found.append((REVIEW, _reviewed(database, version)))
     return [
         Stream(
             metric, version, metric not in LESS_IS_BETTER and metric not in lower_is_better,
-            tuple(float(value) for _, value in rows), tuple(moment for moment, _ in rows),
+            tuple(float(value) for _, value in rows), tuple(moment for moment, _ in rows), metric in named,
         )
         for metric, rows in found
         if rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -17,16 +18,18 @@ SERVED = timedelta(days=7)
 
 
 def watch_quality(
-    database: Database, findings: Findings, name: str, settings: QualitySection, now: datetime
-) -> list[Finding]:
-    """The verdicts on every stream that has new values; nothing is written down.
+    database: Database, findings: Findings, name: str, settings: QualitySection, now: datetime,
+    goals: Collection[str] = (),
+) -> list[Finding]:  # fmt: skip
+    """The verdicts on every stream that has new values; nothing is written down. `goals` are metrics that somebody has
+    named; what is found of others starts no retrain.
 
     A stream is read from the version's first answer and every detector begins anew, so that the same numbers always
     come to the same verdict. What it fired for once it does not fire for again.
     """
     found = []
     for version in versions_of(database, name, now - SERVED):
-        for stream in read_streams(database, version, settings.lower_is_better):
+        for stream in read_streams(database, version, settings.lower_is_better, goals):
             for detector in DETECTORS:
                 rule = f"quality.{stream.metric}.{detector}"
                 last = findings.last(name, rule, version)
@@ -50,7 +53,7 @@ def judge(
     evidence: dict[str, object] = {
         "metric": stream.metric, "detector": detector, "count": len(values), "until": until,
         "first": float(values[:FIRST].mean()), "recent": recent, "mean": float(values.mean()),
-        "alarms": 0, "alarm": known.get("alarm"),
+        "alarms": 0, "alarm": known.get("alarm"), "named": stream.named,
     }  # fmt: skip
     if len(values) < FIRST:
         return False, f"{stream.metric}: {len(values)} of the {FIRST} values that it takes", evidence

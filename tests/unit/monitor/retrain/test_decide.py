@@ -132,3 +132,13 @@ def test_quiet_hours_may_go_over_midnight(span: str, clock: str, quiet: bool) ->
 def test_settings_that_make_no_sense_are_refused(values: Any) -> None:
     with pytest.raises(ValidationError):
         section(**values)
+
+
+def test_metrics_that_clients_made_up_start_no_retrain() -> None:
+    section = RetrainSection.model_validate({"triggers": {"quality": {}}})
+
+    def alarm(named: bool) -> Finding:
+        return Finding("story", NOW, "quality.sold.adwin", "quality", True, "fell", {"named": named})
+
+    assert not rule(section, around(findings=(alarm(False), alarm(False)))).start
+    assert rule(section, around(findings=(alarm(False), alarm(True)))).start
