@@ -16,6 +16,7 @@ from tunesmith.monitor.drift.watch import DescriptorResult, DriftWindow, watch_d
 from tunesmith.monitor.findings import Finding, Findings
 from tunesmith.monitor.traffic.place import Place
 from tunesmith.monitor.traffic.read import read_traffic
+from tunesmith.monitor.traffic.rows import FLUSH_SECONDS
 from tunesmith.recipe.monitor import DriftSection
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ ALARM, ALL = "drift.alarm", "drift.all"
 FOLDER = "monitor"
 AT_ONCE = timedelta(hours=6)
 """Of the log so much is read at a time."""
+
+ALL_WRITTEN = timedelta(seconds=2 * FLUSH_SECONDS)
+"""What is older is in the log, of every gateway. Of what is newer a part may be, and where a look stops the next goes
+on: what is written later, but is older, would never be seen."""
 
 MOST_OF_REGION = 50
 """Requests of a window's region that are named."""
@@ -99,9 +104,9 @@ def watch_inputs(
 
 def _asked(home: Home, version: Version, stopped: Stopped, oldest: datetime, now: datetime) -> Iterator[list[Asked]]:
     """Requests that were answered, in order of time, some hours of them at a time."""
-    begin = max(stopped.until, oldest)
-    while begin <= now:
-        end = min(begin + AT_ONCE, now + timedelta(microseconds=1))
+    begin, last = max(stopped.until, oldest), now - ALL_WRITTEN
+    while begin <= last:
+        end = min(begin + AT_ONCE, last + timedelta(microseconds=1))
         table = read_traffic(home, version.name, begin, end, version=version.reference)
         some = []
         for row in table.select(["id", "at", "status", "messages"]).to_pylist():

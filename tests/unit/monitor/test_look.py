@@ -96,7 +96,7 @@ def traffic(home: Home, kinds: tuple[str, ...], first: int, number: int, thumbs:
     up = np.random.default_rng(first).random(number) < thumbs
     said(database, ids, moments, "thumb", [float(one) for one in up])
     database.close()
-    return moments[-1] + timedelta(seconds=1)
+    return moments[-1] + timedelta(seconds=29)  # by then a gateway has written them
 
 
 def round_at(home: Home, now: datetime, told: list[str] | None = None) -> dict[str, list[Finding]]:
@@ -183,6 +183,30 @@ def killed_before_writing(home: Home, now: datetime) -> None:
     database = Database.open(home.database_url)
     assert RECIPE.monitor is not None
     watch_inputs(home, Findings(database), version, RECIPE.monitor.drift, now, BEGIN)
+
+
+def test_what_a_gateway_writes_late_is_looked_at(home: Home) -> None:
+    """Of two gateways one writes its rows at once, the other those of the same seconds after the look."""
+    end = traffic(home, CARDS, 0, 40)
+    ids = [f"{one:032x}" for one in range(40, 80)]
+    rows = [
+        TrafficRow(
+            id=one, at=end + timedelta(seconds=place / 10), name="story", model="story", version="story@1",
+            answer="card", messages=json.dumps([{"role": "user", "content": asked(CARDS, place)}]),
+        )
+        for place, one in enumerate(ids)
+    ]  # fmt: skip
+    write_traffic(home, rows[1::2])
+    first = round_at(home, end + timedelta(seconds=5)).get("drift.alarm", [])
+    write_traffic(home, rows[::2])
+    later = round_at(home, end + timedelta(seconds=60))["drift.alarm"]
+    database = Database.open(home.database_url)
+    windows = Findings(database).since("story", None, kind="drift")
+    database.close()
+    last = [one for one in windows if one.rule == "drift.all"][-1]
+    assert len(first) + len(later) == 1
+    # The window of 50 holds the first ten of both gateways, not twenty of one.
+    assert last.evidence["until"] == rows[9].at.isoformat()
 
 
 def test_a_name_that_is_not_there_is_an_error(home: Home) -> None:

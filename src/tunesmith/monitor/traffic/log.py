@@ -19,14 +19,14 @@ from filelock import FileLock, Timeout
 
 from tunesmith.errors import TunesmithError
 from tunesmith.monitor.traffic.place import Place
-from tunesmith.monitor.traffic.rows import TrafficRow
+from tunesmith.monitor.traffic.rows import FLUSH_SECONDS, TrafficRow
 from tunesmith.monitor.traffic.seen import Seen, row_of
 from tunesmith.monitor.traffic.write import delete_old, put_together, write_rows
 from tunesmith.recipe.monitor import TrafficSection
 from tunesmith.store.home import Home
 
-FLUSH_SECONDS, FLUSH_ROWS = 10.0, 2000
-"""Rows are written when the first is so old, or when there are so many."""
+FLUSH_ROWS = 2000
+"""Rows are written when the first is `FLUSH_SECONDS` old, or when there are so many."""
 
 TURN_SECONDS = 0.25
 """The thread looks at what has come so often: a little at a time, not all in one go."""

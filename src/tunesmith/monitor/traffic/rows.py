@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+FLUSH_SECONDS = 10.0
+"""Rows wait so long in a gateway before they are written, where storage works."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrafficRow:
     """A request and its answer.
