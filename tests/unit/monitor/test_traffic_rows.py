@@ -242,6 +242,11 @@ def test_redaction_can_be_left_out() -> None:
         ("Your transfer was declined because the account is closed.", False),
         ("I can help with that. Open the settings first.", False),
         ("x" * 250 + " I cannot help with that.", False),
+        ("I can't help but smile at that.", False),
+        ("I couldn’t help but notice and share a joke.", False),
+        ("I can't really help but generate one more.", False),
+        ("I can't help but I know who can.", True),
+        ("I can't help, but my colleague can.", True),
         ("", False),
     ],
 )

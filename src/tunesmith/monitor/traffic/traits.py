@@ -11,6 +11,7 @@ REFUSALS = re.compile(
     r"\b(?:"
     # English
     r"i (?:cannot|can't|can not|could not|couldn't|won't|will not|am unable to|am not able to|must decline)"
+    r"(?!(?: \w+){0,2} help but\b(?! i\b))"  # that is no refusal: "I can't help but smile"
     r"(?: \w+){0,3} (?:help|assist|answer|provide|comply|fulfil+|do that|do this|discuss|support"
     r"|create|write|generate|share|give|offer"
     r"|continue|engage|process|complete|respond)\b"
