@@ -17,14 +17,17 @@ from tunesmith.monitor.corrections import corrected, measure
 from tunesmith.monitor.findings import Findings
 from tunesmith.monitor.golden.compare import changes
 from tunesmith.monitor.golden.evaluate import evaluate_golden, is_due
-from tunesmith.monitor.golden.grow import add_file, rows_to_evaluate
+from tunesmith.monitor.golden.grow import add_corrections, add_file, rows_to_evaluate
 from tunesmith.monitor.golden.row import GoldenRow
 from tunesmith.monitor.golden.shelf import Shelf
+from tunesmith.monitor.traffic.redact import shortened
 from tunesmith.monitor.traffic.rows import TrafficRow
 from tunesmith.monitor.traffic.write import write_traffic
 from tunesmith.recipe.data import DataSection
 from tunesmith.recipe.monitor import MonitorSection
 from tunesmith.registry.version import Version
+from tunesmith.review.item import Answer, NewItem
+from tunesmith.review.reviews import Reviews
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home, find_home
 
@@ -114,6 +117,19 @@ def test_corrections_are_measured_once_and_outlive_the_log(database: Database, h
     assert (stream.metric, stream.more_is_better) == ("correction", False)
     assert stream.values == pytest.approx((0, 1 / 3, 1))
     assert corrected(database, home, "tiny") == []
+
+
+def test_what_raters_see_is_redacted_too_and_half_a_question_is_none(database: Database, home: Home) -> None:
+    reviews = Reviews(database, now=lambda: NOW)
+    for content in ("I am ann@shop.com", shortened("word " * 20_000)):
+        asked = [{"role": "user", "content": content}]
+        (item,) = reviews.add([NewItem("tiny", "answer", asked, [Answer("tiny@1", "hello")])])
+        reviews.rate(item, "ann", correction="write to eve@shop.com")
+    (found,) = add_corrections(Shelf(home, "tiny"), database, home, "from bob@shop.com", True, None)
+    # The system message is the recipe's own, and stays as the model was trained with it.
+    assert [one["content"] for one in found.messages] == [
+        "from bob@shop.com", "I am [e-mail address]", "write to [e-mail address]",
+    ]  # fmt: skip
 
 
 def test_the_same_rows_again_show_a_model_that_has_changed() -> None:

@@ -11,7 +11,7 @@ from tunesmith.errors import EvaluationError
 from tunesmith.monitor.corrections import corrected
 from tunesmith.monitor.golden.row import GoldenRow, prompt_hash
 from tunesmith.monitor.golden.shelf import Shelf
-from tunesmith.monitor.traffic.redact import redact
+from tunesmith.monitor.traffic.redact import is_cut, redact
 from tunesmith.review.reviews import Reviews
 
 if TYPE_CHECKING:
@@ -64,9 +64,14 @@ def add_corrections(
     for messages, answer, at, origin in said:
         if not answer.strip() or not all(_plain(message) for message in messages):
             continue
+        if any(is_cut(message["content"]) for message in messages):
+            continue  # the log has only the beginning of it
+        if redacted:
+            # Those of reviews need not come from the log.
+            answer = redact(answer)
+            messages = [{**message, "content": redact(message["content"])} for message in messages]
         if system is not None and not any(message["role"] == "system" for message in messages):
             messages = [{"role": "system", "content": system}, *messages]
-        answer = redact(answer) if redacted else answer
         turns = (*messages, {"role": "assistant", "content": answer})
         rows.append(GoldenRow("correction", turns, at, origin))
     return shelf.add(rows)

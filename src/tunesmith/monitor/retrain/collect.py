@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from tunesmith.data.dataset import MANIFEST, Dataset, open_dataset
-from tunesmith.data.example import Example
+from tunesmith.data.example import Example, Message
 from tunesmith.monitor.retrain.dataset import NEW_TRAIN, OLD, PARTS, assemble
 from tunesmith.monitor.retrain.derive import write_recipe
 from tunesmith.monitor.retrain.queue import queue
@@ -35,12 +35,11 @@ def gather(
 
     `redacted` as the traffic log is: what people type may hold personal data as well as what they ask.
     """
-    from tunesmith.monitor.traffic.redact import redact
     from tunesmith.review.reviews import Reviews
 
     reviewed = [one for one in Reviews(database).corrections(name, since) if one.at <= until]
     found = said_in_reviews(reviewed) + said_in_traffic(home, database, name, since, until, section.min_score)
-    return [replace(one, answer=redact(one.answer)) for one in found] if redacted else found
+    return [_redacted(one) for one in found] if redacted else found
 
 
 def collect(work: Work) -> Result:
@@ -72,6 +71,14 @@ def label(work: Work) -> Result:
     """Put requests from the drifted region, and questions that tenants dispute, before raters."""
     added, why = queue(work.home, work.database, work.name, work.section.label_queue, work.retrain)
     return Result("done", f"{added} question(s) queued for people in `tunesmith review`: {why}", {"queued": added})
+
+
+def _redacted(one: Candidate) -> Candidate:
+    """Questions too: those of reviews need not come from the log."""
+    from tunesmith.monitor.traffic.redact import redact
+
+    turns = tuple(Message(role=turn["role"], content=redact(turn["content"] or "")) for turn in one.messages)
+    return replace(one, messages=turns, answer=redact(one.answer))
 
 
 def _asked(one: Candidate) -> list[Any]:

@@ -69,7 +69,8 @@ def said_in_traffic(
     """Feedback of `since` < at <= `until`, joined with the traffic log by request id.
 
     A corrected answer is one to learn from; so is an answer that nobody corrected and every rating of which is at least
-    `min_score`. Feedback on requests that were not logged is left out: there is no text. Raises StoreError.
+    `min_score`. Feedback on requests that were not logged is left out: there is no text; so is that on texts of which
+    the log has only the beginning. Raises StoreError.
     """
     said = _feedback(database, since, until)
     if not said:
@@ -102,13 +103,13 @@ def said_in_reviews(corrections: Iterable[Correction]) -> list[Candidate]:
             one.item,
         )
         for one in corrections
-        if one.answer.strip()
+        if one.answer.strip() and not _any_cut(turn["content"] for turn in one.messages)
     ]
 
 
 def _candidates(row: dict[str, Any], said: Sequence[Any], min_score: float) -> Iterator[Candidate]:
     messages = turns_of(row["messages"])
-    if messages is None:
+    if messages is None or _any_cut(one["content"] for one in messages):
         return
     corrected = [one for one in said if one.metric == "correction" and (one.text or "").strip()]
     for one in corrected:
@@ -116,10 +117,11 @@ def _candidates(row: dict[str, Any], said: Sequence[Any], min_score: float) -> I
     ratings = [one for one in said if one.metric in RATINGS and one.value is not None]
     if corrected or not ratings or min(one.value for one in ratings) < min_score:
         return
-    sound = row["status"] < 400 and (row["answer"] or "").strip() and not any(row[flaw] for flaw in FLAWS)
+    answer = row["answer"] or ""
+    sound = row["status"] < 400 and answer.strip() and not _any_cut([answer]) and not any(row[flaw] for flaw in FLAWS)
     if sound:
         newest = max(ratings, key=lambda one: one.at)
-        yield Candidate("rated", messages, row["answer"], newest.at, newest.tenant, row["id"])
+        yield Candidate("rated", messages, answer, newest.at, newest.tenant, row["id"])
 
 
 def turns_of(written: str) -> tuple[Message, ...] | None:
@@ -131,6 +133,13 @@ def turns_of(written: str) -> tuple[Message, ...] | None:
         return None
     plain = all(one["role"] in ("system", "user", "assistant") and isinstance(one["content"], str) for one in found)
     return found if plain and found and found[-1]["role"] == "user" else None
+
+
+def _any_cut(texts: Iterable[str | None]) -> bool:
+    """Whether of one of them the log has only the beginning: it ends with words that nobody said."""
+    from tunesmith.monitor.traffic.redact import is_cut
+
+    return any(is_cut(text or "") for text in texts)
 
 
 def _feedback(database: Database, since: datetime, until: datetime) -> dict[str, list[Any]]:

@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 
 from tunesmith.data.example import Example, Message, Origin
+from tunesmith.monitor.retrain.collect import gather
 from tunesmith.monitor.retrain.dataset import NEW_TEST, NEW_TRAIN, OLD, assemble, is_held_out, questions
 from tunesmith.monitor.retrain.derive import write_recipe
-from tunesmith.monitor.retrain.said import Candidate, key_of, said_in_traffic
+from tunesmith.monitor.retrain.said import Candidate, key_of, said_in_reviews, said_in_traffic
 from tunesmith.monitor.retrain.settle import settle, weightiest
+from tunesmith.monitor.traffic.redact import shortened
 from tunesmith.monitor.traffic.rows import TrafficRow
 from tunesmith.monitor.traffic.write import write_traffic
 from tunesmith.recipe.data import AuditSection
 from tunesmith.recipe.load import load_recipe
+from tunesmith.recipe.retrain import RetrainSection
+from tunesmith.review.item import Answer, Correction, NewItem
+from tunesmith.review.reviews import Reviews
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 from tunesmith.store.tables import feedback, requests
@@ -172,6 +177,46 @@ def test_feedback_finds_its_question_in_the_traffic_log(tmp_path: Path) -> None:
         ("fixed", "correction", "better"),
     }
     assert found[0].messages[0]["content"].startswith("question ")
+
+
+def test_texts_of_which_the_log_has_only_the_beginning_are_not_learned_from(tmp_path: Path) -> None:
+    home = Home(tmp_path, f"sqlite:///{tmp_path}/registry.db", str(tmp_path / "artifacts"))
+    database = Database.open(home.database_url)
+    cut = shortened("word " * 20_000)
+    texts = {"whole": ("a", "b"), "answer": ("a", cut), "question": (cut, "b"), "corrected": (cut, "b")}
+    rows = [
+        TrafficRow(key, NOW, "story", "story", "story@1", json.dumps([{"role": "user", "content": question}]),
+                   answer=answer, tenant="shop")
+        for key, (question, answer) in texts.items()
+    ]  # fmt: skip
+    write_traffic(home, rows)
+    common = {"tenant": "shop", "model": "story", "version": "story@1", "role": "live", "status": 200, "seconds": 1.0,
+              "pieces": 1, "at": NOW}  # fmt: skip
+    words = [{"request": key, "tenant": "shop", "at": NOW + timedelta(minutes=1), "value": 1.0, "text": None,
+              "metric": "thumb"} for key in texts]  # fmt: skip
+    words[-1] |= {"metric": "correction", "value": None, "text": "better"}
+    with database.writing("test") as connection:
+        connection.execute(insert(requests), [{"id": key, **common} for key in texts])
+        connection.execute(insert(feedback), words)
+    found = said_in_traffic(home, database, "story", NOW, NOW + timedelta(hours=1), 1.0)
+    assert [one.of for one in found] == ["whole"]
+    review = [Correction("item", [{"role": "user", "content": cut}], "better", "ann", NOW)]
+    assert said_in_reviews(review) == []
+
+
+def test_questions_of_reviews_are_redacted_as_answers_are(tmp_path: Path) -> None:
+    home = Home(tmp_path, f"sqlite:///{tmp_path}/registry.db", str(tmp_path / "artifacts"))
+    database = Database.open(home.database_url)
+    reviews = Reviews(database, now=lambda: NOW)
+    asked = [{"role": "system", "content": "for bob@shop.com"}, {"role": "user", "content": "I am ann@shop.com"}]
+    (item,) = reviews.add([NewItem("story", "answer", asked, [Answer("story@1", "hello")])])
+    reviews.rate(item, "ann", correction="write to eve@shop.com")
+    section = RetrainSection()
+    (found,) = gather(home, database, "story", NOW - timedelta(days=1), NOW + timedelta(days=1), section)
+    assert [one["content"] for one in found.messages] == ["for [e-mail address]", "I am [e-mail address]"]
+    assert found.answer == "write to [e-mail address]"
+    (found,) = gather(home, database, "story", NOW - timedelta(days=1), NOW + timedelta(days=1), section, False)
+    assert found.messages[1]["content"] == "I am ann@shop.com"
 
 
 def test_the_recipe_of_a_retrain_reads_back_and_names_its_own_files(tmp_path: Path) -> None:
