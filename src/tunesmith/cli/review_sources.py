@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from tunesmith.review.item import NewItem
 
 SEED = "draw"
+LOGGED = ("id", "request_of", "role", "version", "messages", "answer")
+
+AT_ONCE, APART = timedelta(hours=6), timedelta(hours=1)
+"""Of the log so much is read at a time; and how far from its request a shadow's answer may be."""
 
 
 def from_report(name: str, path: Path, against: str) -> list[NewItem]:
@@ -41,7 +46,7 @@ def from_report(name: str, path: Path, against: str) -> list[NewItem]:
 
 def from_traffic_log(name: str, days: float) -> list[NewItem]:
     """Live and shadow answers to the same request, from the traffic log of the home at hand."""
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, datetime
 
     from tunesmith.cli.review_packages import need
 
@@ -50,9 +55,19 @@ def from_traffic_log(name: str, days: float) -> list[NewItem]:
     from tunesmith.monitor.traffic.read import read_traffic
     from tunesmith.store.home import find_home
 
-    since = datetime.now(UTC) - timedelta(days=days)
-    rows = read_traffic(find_home(), name, since=since, roles=("live", "shadow")).to_pylist()
-    return pairs_of_traffic(name, rows)
+    home, since, roles = find_home(), datetime.now(UTC) - timedelta(days=days), ("live", "shadow")
+    shadows = read_traffic(home, name, since=since, roles=("shadow",), columns=("at",))
+    if not len(shadows):
+        return []
+    # Stretches overlap: of each pair one holds both. The texts of all days at once may be more than fits into memory.
+    begin, end = max(since, shadows["at"][0].as_py() - APART), shadows["at"][-1].as_py() + APART
+    found: dict[str, NewItem] = {}
+    while begin <= end:
+        until = begin + AT_ONCE
+        table = read_traffic(home, name, max(begin - APART, since), until, roles=roles, columns=LOGGED)
+        found |= {one.id: one for one in pairs_of_traffic(name, table.to_pylist())}
+        begin = until
+    return list(found.values())
 
 
 def pairs_of_traffic(name: str, rows: Iterable[Mapping[str, object]]) -> list[NewItem]:

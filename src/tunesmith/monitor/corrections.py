@@ -91,7 +91,7 @@ def _logged(home: Home, name: str, asked: dict[str, datetime]) -> dict[str, tupl
     """Request -> conversation and answer."""
     found: dict[str, tuple[tuple[Any, ...], str | None]] = {}
     for begin, end in _stretches(sorted(asked.values())):
-        table = read_traffic(home, name, begin, end).select(["id", "messages", "answer"])
+        table = read_traffic(home, name, begin, end, columns=("id", "messages", "answer"))
         for row in table.to_pylist():
             if row["id"] in asked:
                 try:

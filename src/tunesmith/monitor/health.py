@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TRAITS = ("empty", "truncated", "invalid", "refused", "repeated")
 """Columns of the traffic log that say what an answer is like."""
 
+LOGGED = ("version", "stream", "status", "first_seconds", *TRAITS)
+
 LEFT = 499
 """The status of a request whose client left before the answer began."""
 
@@ -106,7 +108,7 @@ def measure_health(
     Counts and times are of every request; what texts are like, of those in the traffic log. Raises StoreError.
     """
     rows = _requests(database, check_name(name), since, until, roles)
-    log = read_traffic(home, name, since, until, roles=roles)
+    log = read_traffic(home, name, since, until, roles=roles, columns=LOGGED)
     found = sorted({row.version for row in rows} | set(log["version"].to_pylist()))
     versions = {
         version: _rates([row for row in rows if row.version == version], _of(log, version)) for version in found

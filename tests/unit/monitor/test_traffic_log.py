@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tunesmith.cli.review_sources import from_traffic_log
 from tunesmith.errors import RegistryError, StoreError
 from tunesmith.monitor.traffic.log import TrafficLog
 from tunesmith.monitor.traffic.place import Place
@@ -25,7 +26,7 @@ from tunesmith.monitor.traffic.rows import TrafficRow, schema
 from tunesmith.monitor.traffic.seen import Seen
 from tunesmith.monitor.traffic.write import delete_old, put_together, write_traffic
 from tunesmith.recipe.monitor import TrafficSection
-from tunesmith.store.home import Home
+from tunesmith.store.home import Home, find_home
 
 NOW = datetime(2026, 11, 27, 6, 30, tzinfo=UTC)
 CHAT = "/v1/chat/completions"
@@ -90,6 +91,37 @@ def test_reading_a_part(home: Home, asked: dict[str, Any], numbers: list[int]) -
             row(4, NOW + timedelta(hours=1)), row(5, NOW, role="shadow")]  # fmt: skip
     write_traffic(home, rows)
     assert [int(one, 16) for one in read_traffic(home, "tiny", **asked)["id"].to_pylist()] == numbers
+
+
+def test_of_some_columns_the_texts_are_not_read(home: Home) -> None:
+    write_traffic(home, [row(2, NOW, refused=True), row(1, NOW - timedelta(minutes=1), answer="x" * 10_000_000)])
+    table = read_traffic(home, "tiny", columns=("refused", "id"))
+    assert table.column_names == ["refused", "id"] and table["refused"].to_pylist() == [None, True]
+    before = pa.total_allocated_bytes()
+    few = read_traffic(home, "tiny", version="tiny@1", columns=("seconds",))
+    assert few.column_names == ["seconds"] and pa.total_allocated_bytes() - before < 1_000_000
+
+
+def test_pairs_of_days_of_traffic_are_found_across_stretches(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_HOME", str(home.folder))
+    now = datetime.now(UTC)
+    rows = []
+    for number in range(1, 40):
+        at = now - timedelta(minutes=47 * number)
+        rows += [row(number, at, messages=json.dumps([{"role": "user", "content": f"question {number}"}])),
+                 row(1000 + number, at + timedelta(minutes=20), version="tiny@2", role="shadow",
+                     request_of=f"{number:032x}")]  # fmt: skip
+    write_traffic(find_home(), rows)
+    spans = []
+
+    def reading(*asked: Any, **more: Any) -> pa.Table:
+        table = read_traffic(*asked, **more)
+        spans.append((len(table), more["columns"]))
+        return table
+
+    monkeypatch.setattr("tunesmith.monitor.traffic.read.read_traffic", reading)
+    assert {one.request for one in from_traffic_log("tiny", 2)} == {f"{number:032x}" for number in range(1, 40)}
+    assert max(number for number, columns in spans if "answer" in columns) < 30, "of 78"
 
 
 def test_a_name_never_written_is_empty_and_one_that_is_none_is_refused(home: Home) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.monitor.retrain.journal import Retrain
-from tunesmith.monitor.retrain.said import ROLES, turns_of
+from tunesmith.monitor.retrain.said import AT_ONCE, ROLES, among, first_request, stretches, turns_of
 from tunesmith.monitor.retrain.situation import DRIFT_ALARM
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
@@ -32,7 +32,7 @@ def queue(home: Home, database: Database, name: str, most: int, retrain: Retrain
     items = _disputed(name, retrain.state.get("disputed", ()))[:most]
     num_disputed = len(items)
     if (ids := _region(database, name, retrain)) and len(items) < most:
-        items += _drifted(home, name, ids, retrain)[: most - num_disputed]
+        items += _drifted(home, database, name, ids, retrain)[: most - num_disputed]
     Reviews(database).add(items)
     return len(items), f"{num_disputed} that tenants dispute, {len(items) - num_disputed} from the drifted region"
 
@@ -53,13 +53,20 @@ def _newest_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: one.at, reverse=True)
 
 
-def _drifted(home: Home, name: str, ids: list[str], retrain: Retrain) -> list[NewItem]:
+def _drifted(home: Home, database: Database, name: str, ids: list[str], retrain: Retrain) -> list[NewItem]:
+    import pyarrow as pa
+
     from tunesmith.monitor.traffic.read import read_traffic
     from tunesmith.review.item import Answer, NewItem
 
     place = {request: number for number, request in enumerate(ids)}
-    table = read_traffic(home, name, since=retrain.started_at - LOOK_BACK, until=retrain.started_at, roles=ROLES)
-    rows: list[dict[str, Any]] = [row for row in table.to_pylist() if row["id"] in place and row["answer"]]
+    wanted, columns = pa.array(ids, pa.string()), ("id", "messages", "answer", "version")
+    begin = max(retrain.started_at - LOOK_BACK, first_request(database, ids) or retrain.started_at)
+    rows: list[dict[str, Any]] = []
+    for moment in stretches(begin, retrain.started_at):
+        until = min(moment + AT_ONCE, retrain.started_at)
+        table = read_traffic(home, name, since=moment, until=until, roles=ROLES, columns=columns)
+        rows += [row for row in table.filter(among(table["id"], wanted)).to_pylist() if row["answer"]]
     found = []
     for row in sorted(rows, key=lambda row: place[row["id"]]):
         if (messages := turns_of(row["messages"])) is not None:

@@ -77,16 +77,16 @@ def said_in_traffic(
         return []
     from tunesmith.monitor.traffic.read import read_traffic
 
-    first = _first_request(database, list(said))
+    first = first_request(database, list(said))
     if first is None:
         return []
     import pyarrow as pa
 
     ids = pa.array(list(said))
     found: list[Candidate] = []
-    for begin in _hours(first, until):
+    for begin in stretches(first, until):
         table = read_traffic(home, name, since=begin, until=begin + AT_ONCE, roles=ROLES)
-        for row in table.filter(_among(table["id"], ids)).to_pylist():
+        for row in table.filter(among(table["id"], ids)).to_pylist():
             found += _candidates(row, said[row["id"]], min_score)
     return sorted(found, key=lambda one: (one.at, one.of, one.who))
 
@@ -153,7 +153,7 @@ def _feedback(database: Database, since: datetime, until: datetime) -> dict[str,
     return found
 
 
-def _first_request(database: Database, ids: Sequence[str]) -> datetime | None:
+def first_request(database: Database, ids: Sequence[str]) -> datetime | None:
     """When the first of these requests was made: the log need not be read from further back."""
     moments = []
     with database.reading() as connection:
@@ -163,14 +163,15 @@ def _first_request(database: Database, ids: Sequence[str]) -> datetime | None:
     return min((one for one in moments if one is not None), default=None)
 
 
-def _hours(first: datetime, last: datetime) -> Iterator[datetime]:
+def stretches(first: datetime, last: datetime) -> Iterator[datetime]:
     """Beginnings of stretches of the log: it need not fit into memory at once."""
     while first <= last:
         yield first
         first += AT_ONCE
 
 
-def _among(column: Any, ids: Any) -> Any:
+def among(column: Any, ids: Any) -> Any:
+    """Which of a column's values are among these."""
     import pyarrow.compute as pc
 
     return pc.is_in(column, value_set=ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,10 @@ TRIES = 3
 """How often a listing is read whose files are put together meanwhile."""
 
 
+ALWAYS = ("id", "at", "role", "version")
+"""Columns by which rows are chosen, put in order and counted once."""
+
+
 class DamagedFile(StoreError):
     """A file of the log is not Parquet, or not all of it."""
 
@@ -30,8 +34,10 @@ def read_traffic(
     until: datetime | None = None,
     version: str | None = None,
     roles: Sequence[str] = ("live",),
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Rows of a registered name, `since` <= at < `until`, in order of time; each once.
+    """Rows of a registered name, `since` <= at < `until`, in order of time; each once. Of `columns` only those are
+    read and returned: texts are nearly all that a row weighs.
 
     Requests that failed are among them (`status`). Empty where nothing was written. Raises StoreError.
     """
@@ -40,8 +46,9 @@ def read_traffic(
     until = None if until is None else until.astimezone(UTC)
     for last in (False,) * (TRIES - 1) + (True,):
         try:
-            tables = [_read(place, path, since, until, version, roles) for path in _paths(place, name, since, until)]
-            return in_order(tables)
+            paths = _paths(place, name, since, until)
+            found = in_order([_read(place, path, since, until, version, roles, columns) for path in paths])
+            return found if columns is None else found.select(list(columns))
         except FileNotFoundError:
             # A gateway has put an hour's files together, or deleted what is too old.
             if last:
@@ -63,8 +70,9 @@ def _paths(place: Place, name: str, since: datetime | None, until: datetime | No
 
 
 def _read(
-    place: Place, path: str, since: datetime | None, until: datetime | None, version: str | None, roles: Sequence[str]
-) -> pa.Table:
+    place: Place, path: str, since: datetime | None, until: datetime | None, version: str | None, roles: Sequence[str],
+    columns: Sequence[str] | None,
+) -> pa.Table:  # fmt: skip
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -75,18 +83,20 @@ def _read(
         wanted &= pc.field("at") < pa.scalar(until, pa.timestamp("us", tz="UTC"))
     if version is not None:
         wanted &= pc.field("version") == version
-    return read_file(place, path).filter(wanted)
+    return read_file(place, path, None if columns is None else {*columns, *ALWAYS}).filter(wanted)
 
 
-def read_file(place: Place, path: str) -> pa.Table:
-    """One file whole. Raises FileNotFoundError where it has gone, DamagedFile, or StoreError."""
+def read_file(place: Place, path: str, columns: Set[str] | None = None) -> pa.Table:
+    """One file, or some columns of it. Raises FileNotFoundError where it has gone, DamagedFile, or StoreError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with place.open(path) as source:
         content = source.read()
     try:
-        return _as_now(pq.ParquetFile(pa.BufferReader(content)).read())
+        file = pq.ParquetFile(pa.BufferReader(content))
+        wanted = None if columns is None else [one for one in file.schema_arrow.names if one in columns]
+        return _as_now(file.read(wanted), columns)
     except (pa.ArrowException, OSError) as error:
         raise DamagedFile(
             f"a file of the traffic log cannot be read: {str(error).splitlines()[0][:200]}",
@@ -95,15 +105,16 @@ def read_file(place: Place, path: str) -> pa.Table:
         ) from None
 
 
-def _as_now(table: pa.Table) -> pa.Table:
-    """A table with the columns of today, also where an older gateway wrote fewer."""
+def _as_now(table: pa.Table, wanted: Set[str] | None = None) -> pa.Table:
+    """A table with the columns of today, or those wanted of them, also where an older gateway wrote fewer."""
     import pyarrow as pa
 
+    fields = [field.with_nullable(True) for field in schema() if wanted is None or field.name in wanted]
     columns = []
-    for field in schema():
+    for field in fields:
         have = field.name in table.column_names
         columns.append(table[field.name].cast(field.type) if have else pa.nulls(len(table), field.type))
-    return pa.table(columns, schema=pa.schema([field.with_nullable(True) for field in schema()]))
+    return pa.table(columns, schema=pa.schema(fields))
 
 
 def in_order(tables: list[pa.Table]) -> pa.Table:
