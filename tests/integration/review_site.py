@@ -101,6 +101,7 @@ def chromium() -> Iterator[Browser]:
 def enter(browser: Browser, place: Site, rater: str, **settings: Any) -> tuple[Page, list[str]]:
     """A window of its own in which a rater is logged in, and what its console complains of."""
     page = browser.new_context(**settings).new_page()
+    page.set_default_timeout(60_000)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

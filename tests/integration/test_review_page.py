@@ -255,17 +255,20 @@ def test_it_works_without_its_script(browser: Browser, place: Site, name: str) -
     place.reviews.add([*pairs(name, 1), *singles(name, 1)])
     place.reviews.set_rubric(name, Rubric(raters=1, gold_share=0))
     page, _ = enter(browser, place, "ann", java_script_enabled=False)
-    page.click(f"text={name}")
+    with page.expect_navigation():
+        page.click(f"text={name}")
     for _ in range(2):
         if page.locator("input[name=choice][type=radio]").count():
             page.check("input[name=choice][value=tie]")
         else:
             for scale in ("correctness", "helpfulness", "style"):
                 page.check(f"input[name='left.{scale}'][value='5']")
-        page.click("#submit")
+        with page.expect_navigation():
+            page.click("#submit")
     assert page.locator("h1").inner_text() == "Nothing is left to judge"
     assert len(place.reviews.ratings(name)) == 2
-    page.click("text=Log out")
+    with page.expect_navigation():
+        page.click("text=Log out")
     assert page.url.endswith("/login")
 
 
