@@ -89,15 +89,22 @@ def where(home: Home) -> dict[str, str]:
 @contextmanager
 def served(home: Home, base: Path, folder: Path, serve: dict[str, Any], **sections: Any) -> Iterator[Endpoint]:
     """`tunesmith serve` with these settings, and other sections of the recipe, until the block ends."""
-    port = free_port()
     recipe = folder / "recipe.yaml"
     common = {"name": NAME, "model": {"source": str(base)}, "data": {"train": "none.jsonl"}}
     recipe.write_text(json.dumps({**common, "serve": serve, **sections}))
+    with served_recipe(home, base, recipe) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def served_recipe(home: Home, base: Path, recipe: Path) -> Iterator[Endpoint]:
+    """`tunesmith serve` of a recipe, until the block ends; what it says is in `serve.log` beside it."""
+    port = free_port()
     environment = {
         **os.environ, **where(home), "HF_HUB_OFFLINE": "1",
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()), "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
     }  # fmt: skip
-    log = folder / "serve.log"
+    log = recipe.with_name("serve.log")
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tunesmith", "serve", str(recipe), "--port", str(port)],
