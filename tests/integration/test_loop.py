@@ -139,8 +139,8 @@ def ask(loop: Loop, questions: list[tuple[str, str]], count: int, seed: int) -> 
 def people(
     loop: Loop, questions: list[tuple[str, str]], seed: int, says: Callable[[str], str] = lambda right: right
 ) -> Iterator[Crowd]:
-    """Visitors who go on asking until the block ends."""
-    crowd = Crowd(loop.endpoint.url, NAME, questions, says, at_once=2, seed=seed)
+    """Visitors who go on asking, and leave the machine time for other things, until the block ends."""
+    crowd = Crowd(loop.endpoint.url, NAME, questions, says, at_once=2, pause_seconds=0.5, seed=seed)
     loop_of_theirs = asyncio.new_event_loop()
     asking = loop_of_theirs.create_task(crowd.ask())
 

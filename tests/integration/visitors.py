@@ -26,6 +26,7 @@ class Crowd:
     questions: list[tuple[str, str]]
     says: Callable[[str], str] = lambda right: right
     at_once: int = 4
+    pause_seconds: float = 0.0
     seed: int = 0
     asked: int = 0
     right: int = 0
@@ -40,6 +41,7 @@ class Crowd:
                 while (number := next(numbers)) < (count or sys.maxsize):
                     text, right = rng.choice(self.questions)
                     await self._once(client, f"{self.seed}-{number}", text, right)
+                    await asyncio.sleep(self.pause_seconds)
 
             await asyncio.gather(*(one_after_the_other() for _ in range(self.at_once)))
 
