@@ -107,7 +107,8 @@ def enter(browser: Browser, place: Site, rater: str, **settings: Any) -> tuple[P
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.goto(place.address)
-    page.keyboard.type(place.key(rater))
+    # The browser may still be about to put the cursor there: what is typed before that is lost.
+    page.locator("input[name=key]").fill(place.key(rater))
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('What is to be judged')")
     return page, complaints
