@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,13 +12,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from tunesmith.errors import StoreError
 from tunesmith.experiment.experiment import CONTROL, Experiment, Stage, Variant, new_experiment
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.tables import experiment_changes, experiments
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Book:

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tunesmith.experiment.book import Book, promoted, rolled_back, utc_now
+from tunesmith.experiment.book import Book, promoted, rolled_back
 from tunesmith.experiment.decision import Decision, decide
 from tunesmith.experiment.evidence import Evidence, gather
 from tunesmith.experiment.experiment import CONTROL, Experiment
 from tunesmith.experiment.guardrail import Count, Ruling, judge
 from tunesmith.experiment.mismatch import mismatch_p
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 
 WHO = "tunesmith"

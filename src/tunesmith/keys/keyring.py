@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from tunesmith.errors import StoreError
 from tunesmith.keys.key import ApiKey, check_scopes, check_tenant, digest_of, new_secret
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.tables import audit, keys
 
 LOCK = "keys"
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Keyring:

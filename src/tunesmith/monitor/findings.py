@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Row, func, insert, select
 
 from tunesmith.report.legible import visible
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.tables import findings as table
 
@@ -44,11 +45,6 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Plain values; times in ISO 8601, UTC."""
         return {**asdict(self), "at": self.at.isoformat(), "evidence": plain(self.evidence)}
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Findings:

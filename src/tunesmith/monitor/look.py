@@ -10,7 +10,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.experiment.book import Book
 from tunesmith.monitor.corrections import measure
 from tunesmith.monitor.drift_rules import watch_inputs
-from tunesmith.monitor.findings import Finding, Findings, utc_now
+from tunesmith.monitor.findings import Finding, Findings
 from tunesmith.monitor.golden.evaluate import evaluate_golden, is_due
 from tunesmith.monitor.golden.measure import Report
 from tunesmith.monitor.health_rules import watch_health
@@ -21,6 +21,7 @@ from tunesmith.recipe.retrain import RetrainSection
 from tunesmith.recipe.schema import Recipe
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import EllipsisType
 
@@ -12,15 +12,11 @@ from tunesmith.registry import rows
 from tunesmith.registry.check import check_alias, check_name, check_new, check_number, check_text
 from tunesmith.registry.reference import parse_reference
 from tunesmith.registry.version import Alias, AliasMove, NewVersion, Version
+from tunesmith.store.clock import utc_now
 from tunesmith.store.content import Manifest
 from tunesmith.store.database import Database
 from tunesmith.store.files import FileStore, NotStored
 from tunesmith.store.home import Home
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Registry:

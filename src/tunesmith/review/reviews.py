@@ -16,6 +16,7 @@ from tunesmith.review.item import Correction, Item, NewItem, Rating
 from tunesmith.review.queue import Entry, Progress, Queue
 from tunesmith.review.rows import item_of, rating_of, ratings_of, row_of
 from tunesmith.review.rubric import Rubric
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.tables import review_items, review_ratings, review_rubrics
 
@@ -28,11 +29,6 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 AT_ONCE = 500
 """Items that are looked up in one statement."""
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Reviews:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -13,6 +13,7 @@ from tunesmith.errors import StoreError
 from tunesmith.monitor.findings import plain
 from tunesmith.monitor.retrain.driver import Driver
 from tunesmith.report.legible import visible
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.tables import retrain_steps, retrains
 
@@ -73,11 +74,6 @@ class Step:
             "step": self.step, "at": self.at.isoformat(), "verdict": self.verdict, "reason": self.reason,
             "evidence": self.evidence,
         }  # fmt: skip
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Journal:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tunesmith.errors import StoreError, TrainError
 from tunesmith.monitor.retrain.decide import Ruling
 from tunesmith.monitor.retrain.drive import begin, decide, drive
-from tunesmith.monitor.retrain.journal import Journal, Retrain, Taken, utc_now
+from tunesmith.monitor.retrain.journal import Journal, Retrain, Taken
 from tunesmith.monitor.retrain.situation import GOLDEN
 from tunesmith.monitor.retrain.triggers.golden import EVERY_DAYS
 from tunesmith.monitor.retrain.work import Work
@@ -19,6 +19,7 @@ from tunesmith.recipe.load import LoadedRecipe
 from tunesmith.recipe.monitor import MonitorSection
 from tunesmith.recipe.retrain import RetrainSection
 from tunesmith.registry.registry import Registry
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 
@@ -128,7 +129,12 @@ class Keeper:
             return
         from tunesmith.monitor.look import look
 
-        look(self.home, self.loaded.recipe, now=self.now)
+        # The golden set is answered by the model itself: minutes, where there is no GPU.
+        with self.console.status("looking at traffic") as status:
+            look(
+                self.home, self.loaded.recipe, self.now, self._tell,
+                lambda what, done, total: status.update(f"{what} {done}/{total}"),
+            )  # fmt: skip
 
     def _tell(self, text: str) -> None:
         if text != self.told:

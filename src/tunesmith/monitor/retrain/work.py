@@ -13,11 +13,12 @@ from tunesmith.errors import RegistryError
 from tunesmith.experiment.promote import CHAMPION
 from tunesmith.monitor.live import live_version
 from tunesmith.monitor.retrain.derive import RECIPE
-from tunesmith.monitor.retrain.journal import Journal, Retrain, utc_now
+from tunesmith.monitor.retrain.journal import Journal, Retrain
 from tunesmith.recipe.load import LoadedRecipe, load_recipe
 from tunesmith.recipe.retrain import RetrainSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
+from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 
