@@ -60,7 +60,7 @@ class Loop:
 def recipe(base: Path) -> dict[str, Any]:
     return {
         "name": NAME,
-        "model": {"source": str(base), "dtype": "bfloat16"},
+        "model": {"source": str(base)},
         "data": {"train": "rows.jsonl", "split": {"validation": 20, "test": 40}},
         "method": {"rank": 8, "alpha": 16},
         "train": {"sequence_length": 128, "batch_size": 4, "epochs": 1, "learning_rate": 1.0e-3},
@@ -68,7 +68,7 @@ def recipe(base: Path) -> dict[str, Any]:
             "metrics": ["exact_match", "perplexity"], "prompts": {"few_shot": [3]}, "resamples": 1000,
             "decoding": {"max_new_tokens": 8}, "gate": {"metric": "exact_match"},
         },
-        "serve": {"engine": {"dtype": "bfloat16", "max_model_len": 256}},
+        "serve": {"engine": {"dtype": "float32", "max_model_len": 256}},
         "monitor": {"drift": {"window": 100}, "every_minutes": 0.2},
         "retrain": {
             "triggers": {"drift": {}}, "cooldown_days": 0, "min_score": 1.0,

@@ -55,7 +55,8 @@ class EngineSection(Section):
     """Answers generated at the same time."""
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Type the model computes in; `auto` is the one its weights are saved in."""
+    """Type the model computes in; `auto` is the one its weights are saved in, and float32 on a CPU without instructions
+    for 16 bits."""
 
     max_adapters: int = Field(4, ge=1)
     """Adapters that take part in one batch. Each needs memory for the largest rank, used or not."""

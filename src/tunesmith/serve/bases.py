@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tunesmith.data.pin_date import pin_date, template_of
 from tunesmith.errors import ModelError, StoreError
+from tunesmith.models.load import own_dtype
 from tunesmith.models.resolve import ResolvedModel
 from tunesmith.models.servable import CONFIG, adapter_config, rank_for
 from tunesmith.recipe.method import MethodSection
@@ -15,6 +16,7 @@ from tunesmith.recipe.serve import ServeSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import Version
 from tunesmith.serve.catalogue import method_of
+from tunesmith.serve.hardware import on_this_hardware
 from tunesmith.serve.spec import OWN, EngineSpec
 from tunesmith.store.home import Home
 
@@ -32,6 +34,7 @@ def base_engines(
     """
     methods: dict[str | None, MethodSection] = {}
     ranks: dict[str | None, list[int]] = {}
+    engine = on_this_hardware(section.engine, base.folder)
     for version, rank in _adapters(home, names, base.revision):
         method = method_of(version)
         methods[method.rounding] = method
@@ -41,10 +44,9 @@ def base_engines(
         wanted = section.engine.max_rank or rank_for(ranks.get(rounding, []), fast is not None)
         rounded = None
         if rounding is not None:
-            from tunesmith.models.load import own_dtype
             from tunesmith.models.quantise import rounded_copy
 
-            dtype = own_dtype(base.folder) if section.engine.dtype == "auto" else section.engine.dtype
+            dtype = own_dtype(base.folder) if engine.dtype == "auto" else engine.dtype
             own = model.model_copy(update={"dtype": dtype})
             try:
                 rounded = str(rounded_copy(base.folder, own, methods[rounding], home.models))
@@ -61,7 +63,7 @@ def base_engines(
                 revision=base.revision,
                 rounding=rounding,
                 rounded=rounded,
-                settings=section.engine,
+                settings=engine,
                 max_rank=wanted,
                 template=_dated(base.folder),
                 fast=fast,
@@ -77,7 +79,7 @@ def own_engine(version: Version, folder: Path, section: ServeSection, name: str)
         model=version.reference,
         source=str(folder),
         revision=f"{OWN}{version.reference}",
-        settings=section.engine,
+        settings=on_this_hardware(section.engine, folder),
         template=_dated(folder),
     )
 

@@ -23,6 +23,7 @@ from tunesmith.serve.adapters import Adapters
 from tunesmith.serve.engine_app import EngineApp
 from tunesmith.serve.fast import Fast
 from tunesmith.serve.gate import Gate
+from tunesmith.serve.hardware import cluster_has_gpus
 from tunesmith.serve.parity import Proof
 from tunesmith.serve.problem import Problem
 from tunesmith.serve.spec import TOKEN, EngineSpec, engine_token
@@ -193,10 +194,3 @@ def llm_config(spec: EngineSpec) -> LLMConfig:
         experimental_configs={"stream_batching_interval_ms": 0},
         **placed,
     )
-
-
-def cluster_has_gpus() -> bool:
-    """Whether the cluster that this process is connected to has GPUs."""
-    import ray
-
-    return ray.is_initialized() and ray.cluster_resources().get("GPU", 0) > 0

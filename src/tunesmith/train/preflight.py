@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tunesmith.errors import TrainError
 from tunesmith.models.load import own_dtype
+from tunesmith.plan.time.rates import EMULATION
 from tunesmith.recipe.schema import Recipe
 from tunesmith.store.home import Home
 
@@ -57,6 +58,21 @@ def place(recipe: Recipe) -> Placement:
         return Placement(resources.most, cpus, gpus)
     room = here // gpus if gpus else cores // cpus
     return Placement(max(fewest, min(resources.most, room)), cpus, gpus)
+
+
+def slow_type(recipe: Recipe, placement: Placement) -> str | None:
+    """What is to be said of a type that this machine's processor only emulates; None where it does not."""
+    import torch
+
+    from tunesmith.models.load import computes_bfloat16
+
+    wanted = recipe.base.dtype
+    if wanted != "bfloat16" or placement.gpus or os.environ.get("RAY_ADDRESS"):
+        return None
+    if computes_bfloat16(torch.device("cpu")):
+        return None
+    field = "model.dtype" if recipe.model.dtype == wanted else "train.precision"
+    return f"{field}: this processor has no bfloat16 instructions; float32, or auto, is {EMULATION} times as fast"
 
 
 def check_architecture(model_folder: Path, recipe: Recipe) -> None:

@@ -22,7 +22,7 @@ from tunesmith.train.follow import Follower
 from tunesmith.train.ingredients import Ingredients, ingredients
 from tunesmith.train.job import TrainJob, TrainResult, read_result
 from tunesmith.train.places import open_place
-from tunesmith.train.preflight import Placement, check_architecture, check_room, check_writable, place
+from tunesmith.train.preflight import Placement, check_architecture, check_room, check_writable, place, slow_type
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,6 +86,8 @@ def plan_run(loaded: LoadedRecipe, home: Home, console: Console) -> Planned:
         console.print(f"model: {line}", markup=False, highlight=False, soft_wrap=True)
     check_architecture(found.model.folder, recipe)
     placement = place(recipe)
+    if (slow := slow_type(recipe, placement)) is not None:
+        console.print(f"warning: {slow}", markup=False, highlight=False, soft_wrap=True)
     refuse.activation_offload(recipe, placement.gpus)
     if recipe.resources.checkpoints is not None:
         open_place(home.runs, recipe.resources.checkpoints).steps()  # a bucket that is not there is told of now

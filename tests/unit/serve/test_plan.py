@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import tiny_models, tiny_versions
 from tunesmith.keys.keyring import Keyring
+from tunesmith.plan.catalog import this_machine
 from tunesmith.recipe.method import MethodSection
 from tunesmith.recipe.model import ModelSection
 from tunesmith.recipe.serve import EngineSection, ServeSection
@@ -17,6 +20,7 @@ from tunesmith.registry.version import NewVersion
 from tunesmith.serve.app import planned
 from tunesmith.serve.bases import base_name
 from tunesmith.serve.catalogue import read_catalogue
+from tunesmith.serve.hardware import on_this_hardware
 from tunesmith.serve.plan import is_loopback, plan_serving
 from tunesmith.serve.spec import TOKEN, ServeError, engine_token
 from tunesmith.store.database import Database
@@ -102,6 +106,23 @@ def test_versions_are_served_on_the_base_they_were_trained_beside(home: Home, tm
     assert read_catalogue(registry, engines[:1], ["tiny"]).refused[rounded.reference] == (
         "it was trained beside a base rounded to nf4-double, and no engine has been started with that"
     )
+
+
+@pytest.mark.parametrize(
+    ("saved", "has_it", "settings", "computes"),
+    [
+        ("bfloat16", False, {}, "float32"), ("bfloat16", True, {}, "auto"), ("float32", False, {}, "auto"),
+        ("bfloat16", False, {"dtype": "bfloat16"}, "bfloat16"), ("bfloat16", False, {"device": "gpu"}, "auto"),
+    ],
+)  # fmt: skip
+def test_auto_is_no_type_that_the_processor_only_emulates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: str, has_it: bool, settings: dict[str, Any], computes: str
+) -> None:
+    here = replace(this_machine(), accelerator=None, bfloat16=has_it)
+    monkeypatch.setattr("tunesmith.serve.hardware.this_machine", lambda: here)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "config.json").write_text(json.dumps({"dtype": saved}))
+    assert on_this_hardware(EngineSection(**settings), tmp_path).dtype == computes
 
 
 def test_an_endpoint_for_others_needs_keys(home: Home, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests import tiny_models
 from tunesmith.errors import ModelError, TrainError
 from tunesmith.recipe.schema import Recipe
 from tunesmith.store.home import Home
-from tunesmith.train.preflight import Placement, check_architecture, check_room
+from tunesmith.train.preflight import Placement, check_architecture, check_room, slow_type
 
 
 def recipe(method: dict[str, Any], **train: Any) -> Recipe:
@@ -46,3 +46,16 @@ def test_a_loss_in_chunks_is_refused_by_the_config_alone(tmp_path: Path) -> None
     with pytest.raises(ModelError, match="granite is not among llama, ") as caught:
         check_architecture(tmp_path, recipe({"rank": 4}, chunked_loss=True))
     assert caught.value.where == "train.chunked_loss"
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_type_that_the_processor_only_emulates_is_told_of(monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
+    monkeypatch.setattr("tunesmith.models.load.computes_bfloat16", lambda device: has_it)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cpu, gpu = Placement(1, 2, 0), Placement(1, 2, 1)
+    wanted = recipe({"rank": 4}, precision="bfloat16")
+    assert (slow_type(wanted, cpu) is None) is has_it
+    assert slow_type(wanted, gpu) is None
+    assert slow_type(recipe({"rank": 4}), cpu) is None
+    if not has_it:
+        assert "train.precision: this processor has no bfloat16" in str(slow_type(wanted, cpu))

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import PlanError
+from tunesmith.plan.catalog.here import PROVIDER
 from tunesmith.plan.hardware import Machine
-from tunesmith.plan.time.rates import CPU_FLOPS, CPU_FLOPS_BFLOAT16, Rates, assumed_rates, hardware_key
+from tunesmith.plan.time.rates import CPU_FLOPS, CPU_FLOPS_BFLOAT16, EMULATION, Rates, assumed_rates, hardware_key
 from tunesmith.store.durable import write_whole
 
 CALIBRATION = "calibration.json"
@@ -61,7 +62,12 @@ def _in_type(rates: Rates, machine: Machine, precision: str) -> Rates:
     if precision == "float32":
         slower = gpu.flops_float32 / gpu.flops_16bit if gpu else CPU_FLOPS / CPU_FLOPS_BFLOAT16
         return replace(rates, computes_in="float32", flops=rates.flops * slower, attention=rates.attention * slower)
-    return replace(rates, computes_in="bfloat16")
+    if gpu or machine.provider != PROVIDER:
+        return replace(rates, computes_in="bfloat16")  # what processors a cloud has is not known
+    return replace(
+        rates, computes_in="bfloat16", flops=rates.flops / EMULATION, attention=rates.attention / EMULATION,
+        source="a CPU without bfloat16 instructions, told to compute in it",
+    )  # fmt: skip
 
 
 def load_efficiency(folder: Path) -> Efficiency:

@@ -15,6 +15,11 @@ CPU_FLOPS, CPU_FLOPS_BFLOAT16, CPU_BANDWIDTH = 40e9, 100e9, 5e9
 214 GFLOP/s in this loop's products (benchmarks/results/train-2026-11.md); most cores have no such units."""
 
 
+EMULATION = 25
+"""How much longer bfloat16 takes than float32 where a CPU has no instructions for it: 1.2 and 38 GFLOP/s in products of
+512 x 576 x 1,536; 6.4 and 144 tokens/s in training (two cores of an EPYC that has AVX2 only, 2026-11-27)."""
+
+
 @dataclass(frozen=True)
 class Rates:
     """What one machine's cores together, or one GPU, do in a second, for one method and type to compute in.

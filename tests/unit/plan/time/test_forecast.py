@@ -103,6 +103,14 @@ def test_a_processor_with_bfloat16_instructions_is_assumed_to_use_them() -> None
     assert Efficiency().rates(quick, "lora", "float32").flops == pytest.approx(before.flops)
 
 
+def test_a_type_that_this_processor_only_emulates_is_planned_so() -> None:
+    here = replace(machine(cpus=2), provider="here")
+    emulated, usual = Efficiency().rates(here, "lora", "bfloat16"), Efficiency().rates(here, "lora")
+    assert emulated.flops < usual.flops / 20 and "without bfloat16" in emulated.source
+    elsewhere = Efficiency().rates(machine(cpus=2), "lora", "bfloat16")
+    assert elsewhere.flops == usual.flops, "what processors a cloud has is not known"
+
+
 def test_workers_without_rows_do_not_make_a_step_shorter() -> None:
     of = recipe(train={"batch_size": 2})
     two, eight = (
