@@ -42,7 +42,9 @@ SWAPPED = {
     "card arrival": "exchange rate", "exchange rate": "card arrival", "pin blocked": "top up failed",
     "top up failed": "pin blocked",
 }  # fmt: skip
-SECONDS_OF_A_RETRAIN = 900
+SECONDS_OF_A_RETRAIN = 1800
+RARE, OFTEN = 5.0, 0.5
+"""Seconds between two questions of a visitor."""
 
 pytestmark = pytest.mark.cluster
 
@@ -69,7 +71,7 @@ def recipe(base: Path) -> dict[str, Any]:
             "decoding": {"max_new_tokens": 8}, "gate": {"metric": "exact_match"},
         },
         "serve": {"engine": {"dtype": "float32", "max_model_len": 256}},
-        "monitor": {"drift": {"window": 100}, "every_minutes": 0.2},
+        "monitor": {"drift": {"window": 100}, "quality": {"golden_rows": 30}, "every_minutes": 0.2},
         "retrain": {
             "triggers": {"drift": {}}, "cooldown_days": 0, "min_score": 1.0,
             "gates": {"margin_old": 0.1, "margin_general": 0.5},
@@ -127,9 +129,15 @@ def loop(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> It
         yield Loop(endpoint, folder, messages(KNOWN, 70, 110), messages(NEW, 0, 100))
 
 
-def ask(loop: Loop, questions: list[tuple[str, str]], count: int, seed: int) -> float:
+def ask(
+    loop: Loop,
+    questions: list[tuple[str, str]],
+    count: int,
+    seed: int,
+    says: Callable[[str], str] = lambda right: right,
+) -> float:
     """Share of right answers."""
-    crowd = Crowd(loop.endpoint.url, NAME, questions, seed=seed)
+    crowd = Crowd(loop.endpoint.url, NAME, questions, says, seed=seed)
     asyncio.run(crowd.ask(count))
     assert not crowd.trouble, crowd.trouble[:3]
     return crowd.right / crowd.asked
@@ -140,7 +148,7 @@ def people(
     loop: Loop, questions: list[tuple[str, str]], seed: int, says: Callable[[str], str] = lambda right: right
 ) -> Iterator[Crowd]:
     """Visitors who go on asking, and leave the machine time for other things, until the block ends."""
-    crowd = Crowd(loop.endpoint.url, NAME, questions, says, at_once=2, pause_seconds=0.5, seed=seed)
+    crowd = Crowd(loop.endpoint.url, NAME, questions, says, at_once=2, pause_seconds=RARE, seed=seed)
     loop_of_theirs = asyncio.new_event_loop()
     asking = loop_of_theirs.create_task(crowd.ask())
 
@@ -158,8 +166,11 @@ def people(
     assert not crowd.trouble, crowd.trouble[:3]
 
 
-def watched(loop: Loop, recipe: str, number: int) -> dict[str, Any]:
-    """`tunesmith retrain --watch`, left to itself until a retrain has ended; its whole trail."""
+def watched(loop: Loop, recipe: str, number: int, crowd: Crowd) -> dict[str, Any]:
+    """`tunesmith retrain --watch`, left to itself until a retrain has ended; its whole trail.
+
+    One machine serves and trains: visitors come seldom but where requests are what is waited for.
+    """
     log = loop.folder / f"watch-{number}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -170,10 +181,12 @@ def watched(loop: Loop, recipe: str, number: int) -> dict[str, Any]:
         deadline = time.monotonic() + SECONDS_OF_A_RETRAIN
         while True:
             every = tunesmith(loop.folder, loop.endpoint.home, "retrain", "ls", NAME)["retrains"]
-            if any(one["number"] == number and not one["running"] for one in every):
+            mine = next((one for one in every if one["number"] == number), None)
+            if mine is not None and not mine["running"]:
                 break
+            crowd.pause_seconds = OFTEN if mine is not None and mine["next"] == "release" else RARE
             assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-6000:]
-            time.sleep(3)
+            time.sleep(10)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
@@ -190,8 +203,9 @@ def champion(loop: Loop) -> str:
 def test_what_is_new_in_traffic_is_learnt_and_wins_its_place(loop: Loop) -> None:
     before = ask(loop, loop.known, 150, seed=1), ask(loop, loop.new, 20, seed=2)
     assert before[0] > 0.85 and before[1] < 0.2
-    with people(loop, loop.known + loop.new, seed=3):
-        trail = watched(loop, "recipe.yaml", 1)
+    ask(loop, loop.known + loop.new, 210, seed=7)
+    with people(loop, loop.known + loop.new, seed=3) as crowd:
+        trail = watched(loop, "recipe.yaml", 1, crowd)
     assert trail["end"] == "promoted", trail
     assert champion(loop) == f"{NAME}@2"
     time.sleep(3)
@@ -207,8 +221,9 @@ def test_lies_in_the_feedback_end_at_a_gate_that_says_so(loop: Loop) -> None:
     lied_to["retrain"]["triggers"] = {"volume": {"examples": 100}}
     (loop.folder / "lies.yaml").write_text(json.dumps(lied_to))
     number = 1 + len(tunesmith(loop.folder, loop.endpoint.home, "retrain", "ls", NAME)["retrains"])
-    with people(loop, loop.known, seed=6, says=lambda right: SWAPPED[right]):
-        trail = watched(loop, "lies.yaml", number)
+    ask(loop, loop.known, 200, seed=8, says=lambda right: SWAPPED[right])
+    with people(loop, loop.known, seed=6, says=lambda right: SWAPPED[right]) as crowd:
+        trail = watched(loop, "lies.yaml", number, crowd)
     assert trail["end"] == "stopped", trail
     failed = [step for step in trail["steps"] if step["verdict"] == "fail"]
     print("stopped by", failed)

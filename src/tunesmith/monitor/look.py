@@ -52,7 +52,7 @@ def look(
         registry.close()
     database = Database.open(home.database_url)
     try:
-        return _Round(home, database, version, settings, recipe, now(), report).look(tell)
+        return _Round(home, database, version, settings, recipe, now(), tell, report).look()
     finally:
         database.close()
 
@@ -68,16 +68,17 @@ class _Round:
         settings: MonitorSection,
         recipe: Recipe,
         moment: datetime,
+        tell: Callable[[str], None],
         report: Report,
     ) -> None:
         self.home, self.database, self.version, self.settings = home, database, version, settings
-        self.moment, self.report = moment, report
+        self.moment, self.tell, self.report = moment, tell, report
         self.goal = (recipe.retrain or RetrainSection()).release.goal
         self.usd_per_hour = recipe.serve.usd_per_hour if recipe.serve is not None else None
         self.findings = Findings(database, lambda: moment)
         _, self.last = self.findings.newest(version.name)
 
-    def look(self, tell: Callable[[str], None]) -> list[Finding]:
+    def look(self) -> list[Finding]:
         """All parts, one after the other."""
         found: list[Finding] = []
         parts = {
@@ -91,9 +92,9 @@ class _Round:
                 if self.findings.note(more, unless_after=before):
                     found += more
                 else:
-                    tell(f"{what} of {self.version.name}: somebody else has looked at the same time")
+                    self.tell(f"{what} of {self.version.name}: somebody else has looked at the same time")
             except (TunesmithError, ImportError) as error:
-                tell(f"{what} of {self.version.name} cannot be looked at: {error}")
+                self.tell(f"{what} of {self.version.name} cannot be looked at: {error}")
         return found
 
     def inputs(self) -> list[Finding]:
@@ -117,6 +118,7 @@ class _Round:
         """The live version on its golden set, where it is time."""
         if not is_due(self.findings, self.version, self.settings):
             return []
+        self.tell(f"{self.version.reference} is evaluated on its golden set: minutes, where there is no GPU")
         return [
             evaluate_golden(
                 self.home, self.database, self.findings, self.version, self.settings, self.moment, self.report

@@ -115,7 +115,8 @@ def test_everything_is_looked_at_once_and_written_down(home: Home) -> None:
     assert not any(one.fired for every in found.values() for one in every)
     assert {"drift.all", "quality.thumb.adwin", "quality.thumb.page_hinkley", "health.errors"} <= set(found)
     assert found["health.cost"][0].evidence["usd_per_thousand"] > 0
-    assert len(told) == 1 and told[0].startswith("the golden set of story cannot be looked at")
+    assert told[0].startswith("story@1 is evaluated on its golden set")
+    assert len(told) == 2 and told[1].startswith("the golden set of story cannot be looked at")
     database = Database.open(home.database_url)
     kept = Findings(database).since("story", None)
     assert len(kept) == sum(map(len, found.values()))
