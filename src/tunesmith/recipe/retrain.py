@@ -69,6 +69,20 @@ class TriggersSection(Section):
         return self
 
 
+class PeopleGate(Section):
+    """People see answers of both versions to held-out rows, blind, and must not find the champion's better."""
+
+    pairs: int = Field(40, ge=10, le=1000)
+    """Pairs of answers that are put before raters, of the rows on which the two versions differ."""
+
+    margin: float = Field(0.2, ge=0, lt=0.5)
+    """How far below one half the share of pairs that it wins may lie, a tie as half a win: at 0.2 the lower end of the
+    share's interval must reach 0.3."""
+
+    max_days: float = Field(14.0, gt=0, le=MAX_DAYS)
+    """Days that raters are waited for; then those pairs decide that were judged."""
+
+
 class GatesSection(Section):
     """What a retrained version must show besides the recipe's own gate."""
 
@@ -81,6 +95,9 @@ class GatesSection(Section):
     blocked_words: tuple[str, ...] = ()
     """Words that no answer on the held-out rows may hold, where the user's turns do not. Case, encoding, line breaks
     and characters that cannot be seen make no difference."""
+
+    people: PeopleGate | None = None
+    """Ask raters of `tunesmith review`, once every other gate on answers has passed. Nobody is asked if left out."""
 
     @field_validator("blocked_words")
     @classmethod

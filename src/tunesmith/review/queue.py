@@ -7,7 +7,7 @@ others have rated meanwhile.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunesmith.review.item import TIE, Rating, drawn
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a rater is: `total` are those done and those still to come."""
+    """How far a rater is, or all of them together: `total` are those done and those still to come."""
 
     done: int
     total: int
@@ -64,6 +64,11 @@ class Queue:
         waiting = [one for one in unseen if not one.gold and self._missing(one) > 0]
         position = len(seen)
         return self._choose(rater, position, waiting, gold), self._progress(rater, position, len(waiting), len(gold))
+
+    def judged(self, sources: Collection[str]) -> Progress:
+        """How many pairs of two sources have every rating that the rubric wants, and how many there are."""
+        pairs = [one for one in self.entries if not one.gold and set(one.sources) == set(sources)]
+        return Progress(sum(self._missing(one) <= 0 for one in pairs), len(pairs))
 
     def _choose(self, rater: str, position: int, waiting: list[Entry], gold: list[Entry]) -> str | None:
         if not waiting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from tunesmith.registry.check import check_name
 from tunesmith.review.fits import check_rating, kept_seconds, own_words
 from tunesmith.review.item import Correction, Item, NewItem, Rating
 from tunesmith.review.queue import Entry, Progress, Queue
+from tunesmith.review.renamed import NO_NAMES, renamed
 from tunesmith.review.rows import item_of, rating_of, ratings_of, row_of
 from tunesmith.review.rubric import Rubric
 from tunesmith.store.clock import utc_now
@@ -77,8 +78,7 @@ class Reviews:
 
     def bring_in(self, ratings: Iterable[Rating]) -> int:
         """Write down ratings from elsewhere, all or none; of two by the same rater the later counts. Returns how many
-        were newer. Raises DataError for one that fits no item.
-        """
+        were newer. Raises DataError for one that fits no item."""
         every = list(ratings)
         items = self._found({said.item for said in every})
         rubrics = {name: self.rubric(name) for name in {item.name for item in items.values()}}
@@ -145,6 +145,10 @@ class Reviews:
         """The item this rater sees next, and how far the rater is; None when all is done."""
         return self._queue(name).next(rater)
 
+    def judged(self, name: str, sources: Collection[str]) -> Progress:
+        """How many pairs of two sources have every rating that the rubric wants, of how many."""
+        return self._queue(name).judged(sources)
+
     def before(self, name: str, rater: str, item: str | None = None) -> str | None:
         """The item the rater rated last; with `item`, the last before that one, if it is rated."""
         asked = select(review_ratings.c.item).join(review_items, review_items.c.id == review_ratings.c.item)
@@ -191,16 +195,19 @@ class Reviews:
         """How often people found one source better than another."""
         from tunesmith.review.preference import prefer
 
-        ratings = self.ratings(name)
-        return prefer(self.items(name), ratings, candidate, baseline)
+        return prefer(*self.all(name), candidate, baseline)
 
-    def results(self, name: str) -> Results:
-        """All that the ratings of a name say."""
+    def results(self, name: str, names: Mapping[str, str] = NO_NAMES) -> Results:
+        """All that the ratings of a name say, with the sources that `names` has called so."""
         from tunesmith.review.results import conclude
 
+        return conclude(name, *self.all(name, names), self.rubric(name))
+
+    def all(self, name: str, names: Mapping[str, str] = NO_NAMES) -> tuple[list[Item], list[Rating]]:
+        """Items and ratings of a name, oldest first, with the sources that `names` has called so."""
         # Ratings first: items stay for good, so none of them is without its item, whatever is added meanwhile.
         ratings = self.ratings(name)
-        return conclude(name, self.items(name), ratings, self.rubric(name))
+        return renamed(self.items(name), ratings, names)
 
     def _found(self, wanted: set[str]) -> dict[str, Item]:
         """Items by their ids. Raises DataError for one that there is not."""

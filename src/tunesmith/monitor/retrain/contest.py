@@ -78,9 +78,7 @@ def answer(
     if before is not None and (before.run, before.champion, before.champion_files) == whose:
         return before.answers
     artefact = fetch()
-    section, seed = planned.recipe.evaluate, int(planned.dataset.manifest["split_seed"])
-    new = choose_rows(_read(planned, rows, NEW_TEST), section.max_test_rows, seed)
-    old = choose_rows(_read(planned, rows, OLD["test"]), section.max_test_rows, seed)
+    new, old = held_out(planned, rows)
     both: dict[str, list[Contestant | None]] = {}
     contest = _contest(planned, None, planned.artefact, home, report)
     asked = [contest.test_row(row) for row in new], [contest.test_row(row) for row in old]
@@ -99,6 +97,13 @@ def answer(
     answers = Answers(first, second, text, small)
     write_whole(rows / ANSWERS, to_json(Kept(*whose, answers)))
     return answers
+
+
+def held_out(planned: Planned, rows: Path) -> tuple[list[Example], list[Example]]:
+    """The new rows and the old ones that are answered, always the same. Raises DataError."""
+    most, seed = planned.recipe.evaluate.max_test_rows, int(planned.dataset.manifest["split_seed"])
+    new, old = (choose_rows(_read(planned, rows, name), most, seed) for name in (NEW_TEST, OLD["test"]))
+    return new, old
 
 
 def _kept(path: Path) -> Kept | None:

@@ -16,8 +16,10 @@ from tunesmith.monitor.retrain.collect import collect, gather, label
 from tunesmith.monitor.retrain.decide import Ruling, rule
 from tunesmith.monitor.retrain.gates import GATES
 from tunesmith.monitor.retrain.gates.before import AUDIT, BUDGET
+from tunesmith.monitor.retrain.gates.people import PEOPLE
 from tunesmith.monitor.retrain.journal import Journal, Retrain, Step, Taken
 from tunesmith.monitor.retrain.parity import wait_for_parity
+from tunesmith.monitor.retrain.people import ask_people
 from tunesmith.monitor.retrain.release import experiment_of, release
 from tunesmith.monitor.retrain.settle import settle
 from tunesmith.monitor.retrain.situation import GOLDEN, Situation, learned_until, situation
@@ -44,6 +46,7 @@ STEPS: Mapping[str, Callable[[Work], Result | Waiting]] = {
     "evaluate": train_steps.evaluate,
     "answer": train_steps.ask,
     **{name: train_steps.gate(name) for name in GATES},
+    PEOPLE: ask_people,
     "register": train_steps.register,
     "parity": wait_for_parity,
     "release": release,

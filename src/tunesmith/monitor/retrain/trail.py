@@ -14,7 +14,8 @@ Status = Literal["pass", "warn", "fail"]
 ENDS: dict[str, Status] = {"promoted": "pass", "kept": "warn", "stopped": "fail"}
 MARKS = {"pass": "✔", "done": "✔", "start": "▶", "warn": "▲", "fail": "✘", "skip": "–", "stay": "–"}
 GATES = (
-    "data-audit", "within-budget", "evaluate", "beats-champion", "old-rows", "general-ability", "safe-words", "parity",
+    "data-audit", "within-budget", "evaluate", "beats-champion", "old-rows", "general-ability", "safe-words", "people",
+    "parity",
 )  # fmt: skip
 EXPERIMENT = ("shadow", "canary", "ab", "promote", "rollback")
 MAX_VALUE = 400
@@ -27,7 +28,7 @@ def trail_page(retrain: Retrain, steps: Sequence[Step]) -> str:
         *_part("What started it", steps, (DECISION,)),
         *_part("What it learned from", steps, ("collect", "label")),
         *_part("Training", steps, ("train", "answer", "register")),
-        Section("Gates", (_gates(steps), *_details([one for one in steps if one.step in GATES]))),
+        Section("Gates", (_gates(steps), *_details([one for one in steps if one.step in (*GATES, "pairs")]))),
         *_part("The experiment", steps, EXPERIMENT),
         Section("Every step", (
             Table(

@@ -13,8 +13,13 @@ from tunesmith.evaluate.result import EvaluationReport
 from tunesmith.monitor.retrain.contest import Answers, answer
 from tunesmith.monitor.retrain.gates import GATES, Shown
 from tunesmith.monitor.retrain.gates.before import AUDIT, BUDGET, data_audit, within_budget
+from tunesmith.monitor.retrain.gates.people import PEOPLE
+from tunesmith.monitor.retrain.journal import Step
 from tunesmith.monitor.retrain.work import Result, Work
 from tunesmith.train import expected as plans
+
+OURS = (AUDIT, BUDGET, *GATES, PEOPLE)
+"""Gates of a retrain, in the order they are asked; the others are the recipe's own."""
 
 
 def audit(work: Work) -> Result:
@@ -23,7 +28,7 @@ def audit(work: Work) -> Result:
         verdict = data_audit(work.planned)
     except DataError as error:
         verdict = data_audit(error)
-    return _gated(work, verdict, fatal=True)
+    return gated(work, verdict, fatal=True)
 
 
 def budget(work: Work) -> Result:
@@ -32,7 +37,7 @@ def budget(work: Work) -> Result:
     verdict = within_budget(expected, work.own.recipe.budget)
     if expected is not None and verdict.passed:
         plans.keep(expected, work.planned.job.folder)
-    return _gated(work, verdict, fatal=True)
+    return gated(work, verdict, fatal=True)
 
 
 def train(work: Work) -> Result:
@@ -50,7 +55,7 @@ def train(work: Work) -> Result:
 def evaluate(work: Work) -> Result:
     """The comparison with base model and best prompt, and the recipe's own gates."""
     report, folder = _report(work)
-    own = [verdict for verdict in report.verdicts if verdict.name not in _ours(work)]
+    own = [verdict for verdict in report.verdicts if verdict.name not in OURS]
     failed = [verdict for verdict in own if not verdict.passed]
     told = "; ".join(f"{verdict.name}: {verdict.reason}" for verdict in failed or own)
     evidence = {"report": str(folder / "report.html"), "verdicts": {one.name: one.decision.value for one in own}}
@@ -82,7 +87,7 @@ def gate(name: str) -> Any:
     """The step that asks one of the gates on answers. A version that fails one is shown to the others all the same."""
 
     def asked(work: Work) -> Result:
-        return _gated(work, _decide(work, name), fatal=False)
+        return gated(work, _decide(work, name), fatal=False)
 
     return asked
 
@@ -92,8 +97,8 @@ def register(work: Work) -> Result:
     from tunesmith.run.register import register as into
 
     report, folder = _report(work)
-    ours = [_of_step(work, name) for name in _ours(work)]
-    own = tuple(verdict for verdict in report.verdicts if verdict.name not in _ours(work))
+    ours = [_of_step(step) for step in _asked(work)]
+    own = tuple(verdict for verdict in report.verdicts if verdict.name not in OURS)
     whole = replace(report, verdicts=(*own, *ours))
     compared = plans.compare(work.planned.job.folder, work.result)
     version, _ = into(work.planned, whole, folder, work.home, compared)
@@ -107,6 +112,25 @@ def register(work: Work) -> Result:
     return Result("done", f"registered as {version.reference}", evidence, changes={"version": version.reference})
 
 
+def gated(work: Work, verdict: GateVerdict, fatal: bool) -> Result:
+    """What a verdict makes of the retrain: a `fatal` failure ends it, others are kept until it is registered."""
+    work.say(f"gate {verdict.name}: {verdict.decision.value}, {verdict.reason}")
+    if verdict.passed:
+        return Result(verdict.decision.value, verdict.reason, verdict.evidence)
+    if fatal:
+        return Result.stop(f"{verdict.name}: {verdict.reason}", verdict.evidence)
+    failed = [*work.retrain.state.get("failed", []), verdict.name]
+    return Result("fail", verdict.reason, verdict.evidence, changes={"failed": failed})
+
+
+def answers_of(work: Work) -> Answers:
+    """What champion and challenger answered; made again where it was lost."""
+    return answer(
+        work.planned, work.champion, partial(work.registry.fetch, work.champion), work.home, work.folder,
+        lambda what, done, total: None,
+    )  # fmt: skip
+
+
 def _report(work: Work) -> tuple[EvaluationReport, Path]:
     from tunesmith.run.evaluation import evaluate_run
 
@@ -115,28 +139,15 @@ def _report(work: Work) -> tuple[EvaluationReport, Path]:
 
 
 def _decide(work: Work, name: str) -> GateVerdict:
-    champion, fetch = work.champion, work.registry.fetch
-    answers: Answers = answer(
-        work.planned, champion, partial(fetch, champion), work.home, work.folder, lambda what, done, total: None
-    )
-    return GATES[name].decide(Shown(answers, work.own.recipe.evaluate, work.section.gates))
+    return GATES[name].decide(Shown(answers_of(work), work.own.recipe.evaluate, work.section.gates))
 
 
-def _ours(work: Work) -> tuple[str, ...]:
-    return (AUDIT, BUDGET, *GATES)
+def _asked(work: Work) -> list[Step]:
+    """The last word of each of our gates, but for people who were not asked."""
+    last = {step.step: step for step in work.journal.steps(work.name, work.retrain.number)}
+    return [last[name] for name in OURS if name != PEOPLE or (name in last and last[name].verdict != "skip")]
 
 
-def _of_step(work: Work, name: str) -> GateVerdict:
+def _of_step(step: Step) -> GateVerdict:
     """A gate's verdict as it was written down."""
-    step = next(one for one in reversed(work.journal.steps(work.name, work.retrain.number)) if one.step == name)
-    return GateVerdict(name, Decision(step.verdict), step.reason, dict(step.evidence))
-
-
-def _gated(work: Work, verdict: GateVerdict, fatal: bool) -> Result:
-    work.say(f"gate {verdict.name}: {verdict.decision.value}, {verdict.reason}")
-    if verdict.passed:
-        return Result(verdict.decision.value, verdict.reason, verdict.evidence)
-    if fatal:
-        return Result.stop(f"{verdict.name}: {verdict.reason}", verdict.evidence)
-    failed = [*work.retrain.state.get("failed", []), verdict.name]
-    return Result("fail", verdict.reason, verdict.evidence, changes={"failed": failed})
+    return GateVerdict(step.step, Decision(step.verdict), step.reason, dict(step.evidence))

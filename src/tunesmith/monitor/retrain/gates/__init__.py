@@ -1,6 +1,7 @@
 """What a retrained version must show besides its recipe's own gate: one file each, listed in the order they are asked.
 
-`data_audit` and `within_budget` are asked before anything is trained, and parity once an engine has the version.
+`data_audit` and `within_budget` are asked before anything is trained, people when all of these have passed, and parity
+once an engine has the version.
 """
 
 from __future__ import annotations
