@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tunesmith.experiment.book import Book
     from tunesmith.experiment.experiment import Experiment
     from tunesmith.registry.registry import Registry
-    from tunesmith.report.page import Section
     from tunesmith.store.database import Database
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -54,19 +53,25 @@ def list_(as_json: bool) -> None:
 def status(experiment: str, as_json: bool) -> None:
     """Show both sides of EXPERIMENT (its id, or a name's newest): users, intervals, guardrails, what to do.
 
+    What raters of `tunesmith review` preferred stands below it, and decides nothing.
+
     \b
     Example:
       tunesmith experiment status summaries
     """
+    from tunesmith.cli.experiment_people import by_people, lines
     from tunesmith.cli.experiment_table import show
     from tunesmith.experiment.referee import stand
 
     _, book, database = open_book()
     standing = stand(database, book.find(experiment))
+    people = by_people(database, standing.experiment)
     if as_json:
-        print_json(standing.to_json())
+        print_json({**standing.to_json(), "people": {key: one.to_json() for key, one in people.items()}})
         return
     show(standing, book.history(standing.experiment.id))
+    for line in lines(people):
+        click.echo(line)
 
 
 @click.command()
@@ -81,6 +86,7 @@ def report(experiment: str, path: Path) -> None:
     """
     from importlib.util import find_spec
 
+    from tunesmith.cli.experiment_people import sections
     from tunesmith.cli.output import check_output, write_output
     from tunesmith.errors import TunesmithError
     from tunesmith.experiment.referee import stand
@@ -99,7 +105,7 @@ def report(experiment: str, path: Path) -> None:
         for variant in found.treatments
         for goal in found.goals
     }
-    write_output(path, experiment_page(standing, book.history(found.id), lines, _judged(database, found.name)))
+    write_output(path, experiment_page(standing, book.history(found.id), lines, sections(database, found)))
     click.echo(str(path))
 
 
@@ -127,20 +133,6 @@ def history(experiment: str, as_json: bool) -> None:
 def shares_of(experiment: Experiment) -> str:
     """The weights in words."""
     return ", ".join(f"{name} {weight:g} %" for name, weight in experiment.weights.items())
-
-
-def _judged(database: Database, name: str) -> list[Section]:
-    """What people said of the name's answers, if any did and the packages for its figures are here."""
-    from importlib.util import find_spec
-
-    from tunesmith.review.reviews import Reviews
-
-    reviews = Reviews(database)
-    if not reviews.names().get(name, (0, 0))[1] or any(find_spec(one) is None for one in ("choix", "scipy")):
-        return []
-    from tunesmith.review.report import judgement
-
-    return [judgement(reviews.results(name))]
 
 
 def open_book() -> tuple[Registry, Book, Database]:

@@ -15,6 +15,7 @@ from tunesmith.cli.review_serve import serve
 
 if TYPE_CHECKING:
     from tunesmith.review.reviews import Reviews
+    from tunesmith.store.database import Database
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -111,10 +112,16 @@ def list_(as_json: bool) -> None:
 def open_reviews(create: bool) -> Reviews:
     """Items and ratings of the home at hand. Raises NoDatabase where there is none and none is to be made."""
     from tunesmith.review.reviews import Reviews
+
+    return Reviews(open_database(create))
+
+
+def open_database(create: bool) -> Database:
+    """The database of the home at hand. Raises NoDatabase as above."""
     from tunesmith.store.database import Database
     from tunesmith.store.home import find_home
 
-    return Reviews(Database.open(find_home().database_url, create=create))
+    return Database.open(find_home().database_url, create=create)
 
 
 for verb in (serve, results, import_, export):

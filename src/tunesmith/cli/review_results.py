@@ -26,19 +26,22 @@ def results(name: str, as_json: bool) -> None:
     Example:
       tunesmith review results summaries
     """
-    from tunesmith.cli.review import open_reviews
+    from tunesmith.cli.experiment_people import later_names
+    from tunesmith.cli.review import open_database
     from tunesmith.cli.review_packages import need
     from tunesmith.errors import DataError
     from tunesmith.report.legible import one_line
+    from tunesmith.review.reviews import Reviews
 
     need(("numpy", "scipy", "choix"), "this")
-    reviews = open_reviews(create=False)
+    database = open_database(create=False)
+    reviews = Reviews(database)
     if name not in (known := reviews.names()):
         from tunesmith.errors import did_you_mean
 
         fix = did_you_mean(name, known) if known else "put some there: tunesmith review add"
         raise DataError(f"{name[:80]!a} has no items", where="name", fix=fix)
-    found = reviews.results(name)
+    found = reviews.results(name, later_names(database, name))
     if as_json:
         print_json(found.to_json())
         return

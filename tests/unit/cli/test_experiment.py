@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,11 @@ from click.testing import CliRunner, Result
 from tests.unit.cli.test_registry import NEW
 from tunesmith.cli import cli
 from tunesmith.errors import TunesmithError
+from tunesmith.monitor.retrain.journal import Journal, Step
 from tunesmith.registry.registry import Registry
+from tunesmith.review.item import Answer, NewItem
+from tunesmith.review.reviews import Reviews
+from tunesmith.store.database import Database
 from tunesmith.store.home import find_home
 
 
@@ -67,6 +72,39 @@ def test_a_rollback_leaves_the_champion() -> None:
     )
     assert "(control 100 %, new 0 %): rolled back, complaints" in told("rollback", "summaries", "--why", "complaints")
     assert Registry.open(find_home()).resolve("summaries@champion").number == 1
+
+
+def test_what_people_prefer_is_shown_and_decides_nothing(project: Path) -> None:
+    """Also of pairs that a retrain had put before them before its version was registered."""
+    told("start", "summaries", "--variant", "summaries@2", "--why", "new rows")
+    before = told("status", "summaries")
+    assert "people" not in before and json.loads(told("status", "summaries", "--json"))["people"] == {}
+    database = Database.open(find_home().database_url)
+    journal, reviews = Journal(database), Reviews(database)
+    state = {"next": "release", "champion": "summaries@1", "version": "summaries@2", "section": {}}
+    journal.begin("summaries", state, Step("decision", datetime.now(UTC), "start", "asked for", {}))
+    for number in range(12):
+        source = "summaries@retrain-1" if number < 6 else "summaries@2"
+        asked = [{"role": "user", "content": f"question {number}"}]
+        answers = [Answer("summaries@1", f"old {number}"), Answer(source, f"new {number}")]
+        (item,) = reviews.add([NewItem("summaries", "pair", asked, answers)])
+        reviews.rate(item, "ann", "tie" if number % 3 == 2 else source)
+    shown = told("status", "summaries")
+    assert shown.startswith(before)
+    assert shown.removeprefix(before) == (
+        "v2: people preferred it on 8 of 12 pairs, the control on 0, neither on 4 (a share of 0.83, 95% interval 0.52 "
+        "to 0.98); that does not decide the experiment\n"
+    )
+    found = json.loads(told("status", "summaries", "--json"))
+    assert (found["people"]["v2"]["wins"], found["people"]["v2"]["ties"]) == (8, 4)
+    assert found["decisions"]["v2"]["verdict"] == "inconclusive"
+    told("report", "summaries", "--html", str(project / "page.html"))
+    page = (project / "page.html").read_text()
+    assert "What people prefer" in page and "Their judgement does not decide the experiment." in page
+    assert "summaries@retrain-1" not in page
+    results = CliRunner().invoke(cli, ["review", "results", "summaries", "--json"], catch_exceptions=False)
+    (preferred,) = json.loads(results.output)["preferences"]
+    assert (preferred["candidate"], preferred["wins"]) == ("summaries@2", 8)
 
 
 def test_a_prompt_is_tried_and_cannot_be_promoted(project: Path) -> None:
