@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.unit.evaluate.made_up import report_of
 from tunesmith.data.example import Example, Message, Origin
 from tunesmith.evaluate.answers import Answer, Contestant, TestRow
-from tunesmith.evaluate.gates import Decision
+from tunesmith.evaluate.gates import Decision, GateVerdict
 from tunesmith.evaluate.json_form import to_json
+from tunesmith.evaluate.result import EvaluationReport
 from tunesmith.monitor.retrain import drive, train_steps
 from tunesmith.monitor.retrain.called import registered_as, source_of
 from tunesmith.monitor.retrain.collect import gather
@@ -283,13 +285,30 @@ def test_answers_that_are_too_alike_are_not_put_before_people(
 
 
 @pytest.mark.parametrize(("verdict", "there"), [("pass", True), ("fail", True), ("warn", True), ("skip", False)])
-def test_the_version_is_registered_with_what_people_said(work: Work, verdict: str, there: bool) -> None:
+def test_the_version_is_registered_with_what_people_said(
+    work: Work, monkeypatch: pytest.MonkeyPatch, verdict: str, there: bool
+) -> None:
+    """Once, also where a driver that died after registering had left its verdicts in the report."""
     others = [name for name in train_steps.OURS if name != "people"]
     written = [Step(name, START, "pass", "well", {}) for name in others] + [Step("people", START, verdict, "so", {})]
     work.retrain = work.journal.record(work.retrain, written, {})
-    found = [train_steps._of_step(one) for one in train_steps._asked(work)]
-    assert [one.name for one in found] == [*others, "people"][: len(others) + there]
-    assert not there or found[-1].decision is Decision(verdict)
+    own, before = (GateVerdict(name, Decision.PASS, "before", {}) for name in ("beats_best_prompt", "people"))
+    report = replace(report_of(["a"], ["a"], ["a"], ["a"]), verdicts=(own, before))
+    put: list[GateVerdict] = []
+
+    def register(planned: Any, whole: EvaluationReport, *rest: Any) -> tuple[Any, None]:
+        put.extend(whole.verdicts)
+        return SimpleNamespace(reference="story@2", verdict="failed"), None
+
+    monkeypatch.setattr("tunesmith.run.register.register", register)
+    monkeypatch.setattr(train_steps, "_report", lambda work: (report, work.folder))
+    monkeypatch.setattr(train_steps.plans, "compare", lambda *given: [])
+    monkeypatch.setattr(Work, "result", None)
+    work.planned.job = SimpleNamespace(folder=work.folder)  # type: ignore[misc]
+    result = train_steps.register(work)
+    assert [one.name for one in put] == ["beats_best_prompt", *others, "people"][: 1 + len(others) + there]
+    assert not there or (put[-1].decision, put[-1].reason) == (Decision(verdict), "so")
+    assert result.reason.endswith("people") is (verdict == "fail")
 
 
 def test_a_rater_s_correction_judges_the_next_retrain_and_trains_none(work: Work) -> None:
