@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from tunesmith.store.home import Home
 
 
+class Stopped(TrainError):
+    """Somebody asked the run to end: Ctrl-C, SIGTERM. Its work is kept."""
+
+
 @dataclass(frozen=True)
 class Planned:
     """A run that has passed all checks and not started: what it learns from, on what, where it will lie."""
@@ -152,7 +156,7 @@ def train(planned: Planned, console: Console, in_process: bool = False) -> Train
             fix="raise the budget and give the same command again to go on from the last checkpoint",
         )
     if result is None:
-        raise TrainError(
+        raise Stopped(
             "the run was stopped before its end; its work is kept",
             where=str(job.folder),
             fix="give the same command again to go on from the last checkpoint",

@@ -22,6 +22,7 @@ from tunesmith.registry.registry import Registry
 from tunesmith.store.clock import utc_now
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
+from tunesmith.train.run import Stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,7 +88,8 @@ class Keeper:
         return self.go_on(self._tell_and_leave), ruling
 
     def forever(self, wish: str | None = None, rounds: int | None = None) -> None:
-        """Watch: look at traffic, decide, drive to the end, and again. What fails for a while is tried again."""
+        """Watch: look at traffic, decide, drive to the end, and again. What fails for a while is tried again; a stop of
+        the training ends it."""
         while rounds is None or rounds > 0:
             try:
                 if self.journal.in_flight(self.name) is None:
@@ -96,6 +98,9 @@ class Keeper:
                     self._tell(f"{'retraining' if ruling.start else 'no retrain'}: {ruling.reason}")
                     wish = None
                 self.go_on(self._tell_and_wait)
+            except Stopped as error:
+                self._tell(str(error))
+                return  # whoever stopped the training meant this command, too
             except (Taken, TrainError, StoreError) as error:
                 self._tell(f"tried again later: {error}")
             rounds = None if rounds is None else rounds - 1

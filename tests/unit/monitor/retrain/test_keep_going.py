@@ -26,6 +26,7 @@ from tunesmith.review.reviews import Reviews
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 from tunesmith.store.tables import feedback, requests
+from tunesmith.train.run import Stopped
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RECIPE = (
@@ -126,6 +127,18 @@ def test_a_watch_goes_on_after_what_fails_for_a_while(keeper: Keeper, home: Home
     keeper.forever("a wish", rounds=3)
     assert len(tries) == 3 and slept == [900.0, 900.0]
     assert [one.number for one in keeper.journal.every("story")] == [1]  # the wish was granted once
+
+
+def test_a_watch_ends_where_its_training_was_stopped(keeper: Keeper, monkeypatch: Any) -> None:
+    def drive(*_: Any) -> None:
+        raise Stopped("the run was stopped before its end; its work is kept")
+
+    monkeypatch.setattr(keep_going, "drive", drive)
+    slept: list[float] = []
+    keeper.sleep = slept.append
+    keeper.forever("a wish")
+    found = keeper.journal.in_flight("story")
+    assert slept == [] and found is not None and found.running
 
 
 def test_the_drifted_region_is_put_before_raters_once(keeper: Keeper, home: Home) -> None:
