@@ -9,12 +9,14 @@ from typing import Any
 
 from tunesmith.data.dataset import MANIFEST, Dataset, open_dataset
 from tunesmith.data.example import Example, Message
+from tunesmith.monitor.retrain import copies
 from tunesmith.monitor.retrain.dataset import NEW_TRAIN, OLD, PARTS, assemble
-from tunesmith.monitor.retrain.derive import write_recipe
+from tunesmith.monitor.retrain.derive import RECIPE, write_recipe
 from tunesmith.monitor.retrain.queue import queue
 from tunesmith.monitor.retrain.said import Candidate, said_in_reviews, said_in_traffic
 from tunesmith.monitor.retrain.settle import settle
 from tunesmith.monitor.retrain.work import Result, Work
+from tunesmith.recipe.load import load_recipe
 from tunesmith.recipe.monitor import MonitorSection
 from tunesmith.recipe.retrain import RetrainSection
 from tunesmith.registry.version import Version
@@ -86,7 +88,8 @@ def _asked(one: Candidate) -> list[Any]:
 
 
 def _dataset_of(champion: Version, work: Work) -> tuple[Dataset, str]:
-    """The dataset version that the champion was trained on; where it is not here, the recipe's own rows again.
+    """The dataset version that the champion was trained on; where it is not here, the rows of the retrain that made it
+    prepared again, or else the recipe's own.
 
     Raises DataError where those cannot be read either.
     """
@@ -97,6 +100,15 @@ def _dataset_of(champion: Version, work: Work) -> tuple[Dataset, str]:
     from tunesmith.train.ingredients import ingredients
     from tunesmith.train.run import prepare_rows
 
-    work.say(f"the dataset version of {champion.reference} is not on this machine: the recipe's rows are read again")
+    made = [one for one in work.journal.every(work.name) if one.state.get("version") == champion.reference]
+    missing = f"the dataset version of {champion.reference} is not on this machine"
+    for one in reversed(made):
+        copies.fetch(work.home, work.name, one.number)
+        path = copies.folder_of(work.home, work.name, one.number) / RECIPE
+        if path.is_file():
+            work.say(f"{missing}: the rows of {one.reference} are read again")
+            dataset = prepare_rows(ingredients(load_recipe(path), work.home), work.home, work.console)
+            return dataset, f"the rows of {one.reference}, prepared again"
+    work.say(f"{missing}: the recipe's rows are read again")
     dataset = prepare_rows(ingredients(work.given, work.home), work.home, work.console)
     return dataset, "the recipe's rows, prepared again: the champion's dataset version is not on this machine"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunesmith.errors import DataError, EvaluationError, ModelError, PlanError, StoreError, TrainError
 from tunesmith.experiment.book import Book, rolled_back
-from tunesmith.monitor.retrain import train_steps
+from tunesmith.monitor.retrain import copies, train_steps
 from tunesmith.monitor.retrain.collect import collect, gather, label
 from tunesmith.monitor.retrain.decide import Ruling, rule
 from tunesmith.monitor.retrain.gates import GATES
@@ -164,6 +164,7 @@ def _recorded(work: Work, result: Result) -> Retrain:
     name = result.name or before.next
     step = Step(name, work.now(), result.verdict, result.reason, result.evidence)
     following = result.following or _after(before.next)
+    copies.keep(work.home, before.name, before.number)  # what a step wrote is safe before the step counts as done
     return work.journal.record(before, [step], {**result.changes, "next": following})
 
 

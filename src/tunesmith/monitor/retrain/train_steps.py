@@ -72,6 +72,7 @@ def ask(work: Work) -> Result:
         return Result.stop(
             f"{champion.reference} was trained on {champion.base_model}, and cannot answer on another base model"
         )
+    _ = work.result  # whose files may have been lost with the machine that trained
     with work.console.status("champion and challenger answer") as status:
         answers = answer(
             work.planned, champion, partial(work.registry.fetch, champion), work.home, work.folder,
@@ -125,6 +126,7 @@ def gated(work: Work, verdict: GateVerdict, fatal: bool) -> Result:
 
 def answers_of(work: Work) -> Answers:
     """What champion and challenger answered; made again where it was lost."""
+    _ = work.result  # whose files may have been lost with the machine that trained
     return answer(
         work.planned, work.champion, partial(work.registry.fetch, work.champion), work.home, work.folder,
         lambda what, done, total: None,

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith.errors import RegistryError
+from tunesmith.errors import RegistryError, StoreError
 from tunesmith.experiment.promote import CHAMPION
 from tunesmith.monitor.live import live_version
+from tunesmith.monitor.retrain import copies
 from tunesmith.monitor.retrain.derive import RECIPE
 from tunesmith.monitor.retrain.journal import Journal, Retrain
 from tunesmith.recipe.load import LoadedRecipe, load_recipe
@@ -88,11 +89,22 @@ class Work:
     @property
     def folder(self) -> Path:
         """Where its rows, its recipe and its answers lie."""
-        return self.home.folder / "retrains" / self.name / str(self.retrain.number)
+        return copies.folder_of(self.home, self.name, self.retrain.number)
 
     @cached_property
     def own(self) -> LoadedRecipe:
-        """The recipe that is trained, as it was written when the rows were gathered."""
+        """The recipe that is trained, as it was written when the rows were gathered, with its rows beside it.
+
+        Raises StoreError where they are neither on this machine nor beside the artefacts.
+        """
+        copies.fetch(self.home, self.name, self.retrain.number)
+        if not (self.folder / RECIPE).is_file():
+            raise StoreError(
+                f"what {self.retrain.reference} learns from is not on this machine, nor beside the artefacts",
+                where=str(self.folder),
+                fix="go on where it began; with artefacts in an object store any machine goes on; or end it: "
+                f"`tunesmith retrain stop {self.name}`",
+            )
         return load_recipe(self.folder / RECIPE)
 
     @cached_property
@@ -109,13 +121,12 @@ class Work:
 
     @property
     def result(self) -> TrainResult:
-        """What training came to. Raises RuntimeError where it has not ended."""
+        """What training came to. A run whose folder was lost with its machine goes on from its last checkpoint, or is
+        trained again. Raises TrainError."""
         from tunesmith.train.job import read_result
+        from tunesmith.train.run import train
 
-        found = read_result(self.planned.job.folder)
-        if found is None:
-            raise RuntimeError(f"{self.planned.job.folder} holds no finished run")
-        return found
+        return read_result(self.planned.job.folder) or train(self.planned, self.console, self.in_process)
 
     @property
     def champion(self) -> Version:

@@ -35,6 +35,11 @@ class Place:
         self._location = location
         self._found: tuple[AbstractFileSystem, str] | None = None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on this machine's disks, or on one that it mounts."""
+        return self._local
+
     def write(self, path: str, content: bytes) -> None:
         """Write a file. Raises StoreError."""
         with self._explain():

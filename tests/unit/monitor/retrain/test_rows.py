@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
 from tunesmith.data.example import Example, Message, Origin
+from tunesmith.errors import ModelError
 from tunesmith.monitor.retrain.collect import gather
 from tunesmith.monitor.retrain.dataset import NEW_TEST, NEW_TRAIN, OLD, assemble, is_held_out, questions
 from tunesmith.monitor.retrain.derive import write_recipe
@@ -234,6 +236,22 @@ def test_the_recipe_of_a_retrain_reads_back_and_names_its_own_files(tmp_path: Pa
     assert made.model.source == str(tmp_path / "model")
     assert (made.budget.max_usd, made.budget.max_hours) == (2, 3)
     assert made.data.max_train_examples is None and made.data.overlong == "drop"
+
+
+def test_the_chat_template_goes_with_the_recipe_of_a_retrain(tmp_path: Path) -> None:
+    (tmp_path / "chat.jinja").write_text("{{ messages }}")
+    (tmp_path / "recipe.yaml").write_text(
+        "name: story\nmodel: {source: base, chat_template: chat.jinja}\ndata: {train: rows.jsonl}\n"
+    )
+    folder = tmp_path / "home" / "retrains" / "story" / "1"
+    folder.mkdir(parents=True)
+    (folder / NEW_TRAIN).write_text("{}\n")
+    made = load_recipe(write_recipe(load_recipe(tmp_path / "recipe.yaml"), folder, labelled=False)).recipe
+    assert made.model.chat_template == "./template.jinja"
+    assert (folder / "template.jinja").read_text() == "{{ messages }}"
+    (tmp_path / "chat.jinja").unlink()
+    with pytest.raises(ModelError, match="the chat template cannot be read"):
+        write_recipe(load_recipe(tmp_path / "recipe.yaml"), folder, labelled=False)
 
 
 def test_rows_are_written_into_an_emptied_folder(tmp_path: Path) -> None:
