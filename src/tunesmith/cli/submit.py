@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 @click.option("--again", is_flag=True, help="Run it anew, though the same recipe has run.")
 @click.option("--yes", is_flag=True, help="Start whatever the plan says of memory and budget.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be sent.")
+@click.option("--retrain", is_flag=True, help="Retrain there instead, against the registry here.")
+@click.option("--watch", is_flag=True, help="With --retrain: stay, look, decide and drive, again and again.")
+@click.option("--now", "wish", metavar="WHY", help="With --retrain: begin whatever the triggers say.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     recipe: Path, to: str | None, address: str | None, storage: str | None, overrides: tuple[str, ...], detach: bool,
-    again: bool, yes: bool, dry_run: bool, as_json: bool,
+    again: bool, yes: bool, dry_run: bool, retrain: bool, watch: bool, wish: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run RECIPE on a cluster: audit, prepare, train, evaluate there; the version comes back into the registry here.
 
@@ -37,11 +40,16 @@ def command(
     followed, or fetched, or goes on from its last checkpoint, on this or another cluster with the same storage. Ctrl-C
     leaves the job running.
 
+    With --retrain the job is `tunesmith retrain RECIPE`, against the registry, traffic log and experiments here; a name
+    has one such job.
+
     \b
     Example:
       tunesmith submit recipe.yaml --to lab
       tunesmith submit recipe.yaml --address http://127.0.0.1:8265 --storage s3://bucket/tunesmith
+      tunesmith submit recipe.yaml --to lab --retrain --watch --detach
     """
+    _check_options(retrain, watch, wish, again, yes)
     from rich.console import Console
 
     from tunesmith.cluster.ray_place import RayPlace
@@ -59,6 +67,11 @@ def command(
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    if retrain:
+        from tunesmith.cli.submit_retrain import submit_retrain
+
+        submit_retrain(loaded, target, place, console, watch, wish, detach, dry_run, as_json)
+        return
     ready = prepare(loaded, target, place, say, again, yes)
     _tell(ready, say)
     if dry_run:
@@ -74,6 +87,16 @@ def command(
     if ready.result is None:
         _follow(place, ready, say)
     _fetch(ready, console, as_json)
+
+
+def _check_options(retrain: bool, watch: bool, wish: str | None, again: bool, yes: bool) -> None:
+    """Raises UsageError for an option that would be ignored."""
+    if not retrain and (watch or wish is not None):
+        raise click.UsageError(f"{'--watch' if watch else '--now'} goes with --retrain.")
+    if retrain and again:
+        raise click.UsageError("--again is for a run: a retrain that is sent again goes on, or decides anew.")
+    if retrain and yes:
+        raise click.UsageError("--yes is for a run: a retrain asks nobody, and is held to its budget.")
 
 
 def _follow(place: Any, ready: Prepared, say: Any) -> None:

@@ -31,6 +31,12 @@ def fetch(id: str, storage: Storage, home: Home) -> tuple[Version, Path]:
             where=storage.shown,
             fix="`tunesmith jobs ls` says how far it is; a lost one goes on by the same `tunesmith submit`",
         )
+    if result.version is None and result.outcome is not None:
+        raise TargetError(
+            "this is the job of a retrain: what it trains is registered by itself",
+            where=id,
+            fix="`tunesmith retrain ls` and `tunesmith registry ls` say what came of it",
+        )
     if result.version is None:
         raise TargetError(f"the job could not finish: {result.problem or result.exit_code}", where=id)
     # Whoever may write into the storage could name another model: a job's version has the job's name.

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from tunesmith.cluster.lease import held, read_lease
 from tunesmith.cluster.pack import RECIPE
 from tunesmith.cluster.storage import ARTEFACTS, CHECKPOINTS, JOBS, Storage
 from tunesmith.cluster.targets import TargetError
-from tunesmith.errors import TunesmithError
+from tunesmith.errors import StoreError, TunesmithError
 
 RESULT = "result.json"
 HOME = "TUNESMITH_JOBS"
@@ -84,12 +85,20 @@ def home_of(id: str) -> Path:
 
 def run(id: str, storage: Storage, options: list[str]) -> int:
     """Run the recipe to its end. Raises TunesmithError where that is not possible at all."""
+    with alone(id, storage):
+        return _run(id, storage, options)
+
+
+@contextmanager
+def alone(id: str, storage: Storage) -> Iterator[None]:
+    """Hold a job for the time of the block. Raises TargetError for a storage that does not work, and where another
+    cluster is at the job."""
     storage.check()
     me, lease = _me(), read_lease(storage, id)
     if lease is not None and lease.holder != me and lease.is_fresh(time.time()):
         raise TargetError(f"another cluster is at {id}: {lease.holder}", where=storage.shown, fix="stop it there first")
     with held(storage, id, me):
-        return _run(id, storage, options)
+        yield
 
 
 def _me() -> str:
@@ -102,17 +111,32 @@ def _run(id: str, storage: Storage, options: list[str]) -> int:
     home.mkdir(parents=True, exist_ok=True)
     os.environ["TUNESMITH_HOME"] = str(home)
     os.environ["TUNESMITH_ARTIFACTS"] = storage.under(ARTEFACTS)
-    checkpoints = storage.under(JOBS, id, CHECKPOINTS)
-    if "://" in checkpoints:
-        options = [*options, "--set", f"resources.checkpoints={checkpoints}"]
-    command = [sys.executable, "-m", "tunesmith", "run", RECIPE, "--json", *options]
-    tries, before = 0, _progress(storage, id, home)
+    command = [sys.executable, "-m", "tunesmith", "run", RECIPE, "--json", *options, *checkpoints_in(storage, id)]
+    return repeat(id, storage, command, partial(checkpoints_of, storage, id, home), partial(_keep, storage, id))
+
+
+def checkpoints_in(storage: Storage, id: str) -> list[str]:
+    """The options by which a job's checkpoints outlive its cluster."""
+    location = storage.under(JOBS, id, CHECKPOINTS)
+    return ["--set", f"resources.checkpoints={location}"] if "://" in location else []
+
+
+def repeat(
+    id: str, storage: Storage, command: list[str], progress: Callable[[], object],
+    keep: Callable[[int, dict[str, Any]], None],
+) -> int:  # fmt: skip
+    """Run a command until it is done or a gate has failed, again where it was lost; gives the job's exit code.
+
+    `progress` changes with what has been reached. `keep` gets the command's exit code and what it printed as JSON; of
+    one that cannot go on, the last words become the job's result.
+    """
+    tries, before = 0, progress()
     while True:
         code, printed, said = _once(command)
         if code in (DONE, GATE_FAILED) and printed is not None:
-            _tried(partial(_keep, storage, id, code, printed, home))
+            _tried(partial(keep, code, printed))
             return code
-        reached = _tried(partial(_progress, storage, id, home))
+        reached = _tried(progress)
         tries = 1 if reached != before else tries + 1
         if code in (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT) or STOPPING:
             return 128 + signal.SIGTERM
@@ -131,7 +155,7 @@ def _tried(call: Callable[[], T]) -> T:
     for pause in PAUSES:
         try:
             return call()
-        except TargetError as error:
+        except (TargetError, StoreError) as error:
             print(f"warning: {error}; trying again in {pause:g} s", file=sys.stderr)
             time.sleep(pause)
     return call()
@@ -172,7 +196,7 @@ def _once(command: list[str]) -> tuple[int, dict[str, Any] | None, str]:
     return process.returncode, printed, "\n".join(last)
 
 
-def _progress(storage: Storage, id: str, home: Path) -> object:
+def checkpoints_of(storage: Storage, id: str, home: Path) -> object:
     """Changes whenever a run has got further: its checkpoints, and what its home holds."""
     kept = storage.names(f"{JOBS}/{id}/{CHECKPOINTS}")
     runs = sorted((home / "runs").glob("*/checkpoints/*")) if (home / "runs").is_dir() else []
@@ -180,7 +204,7 @@ def _progress(storage: Storage, id: str, home: Path) -> object:
     return kept, deeper, [path.name for path in runs]
 
 
-def _keep(storage: Storage, id: str, code: int, outcome: dict[str, Any], home: Path) -> None:
+def _keep(storage: Storage, id: str, code: int, outcome: dict[str, Any]) -> None:
     from tunesmith.registry.registry import Registry
     from tunesmith.store.home import find_home
 
@@ -197,12 +221,14 @@ def _keep(storage: Storage, id: str, code: int, outcome: dict[str, Any], home: P
     storage.write(f"{JOBS}/{id}/{RESULT}", done.to_bytes())
 
 
-def _leave_keeper(id: str) -> None:
+def leave_keeper(id: str) -> None:
     """From here on the job is sent again also while nobody follows it. Without a keeper it runs all the same."""
+    if "RAY_ADDRESS" not in os.environ:
+        return
     try:
-        from tunesmith.cluster.keeper import leave_keeper
+        from tunesmith.cluster import keeper
 
-        leave_keeper(id)
+        keeper.leave_keeper(id)
     except Exception as error:
         print(f"warning: nobody sends this job again but who follows it ({error})", file=sys.stderr)
 
@@ -212,8 +238,7 @@ def main() -> None:
     id, location, *options = sys.argv[1:]
     storage = Storage(location)
     try:
-        if "RAY_ADDRESS" in os.environ:
-            _leave_keeper(id)
+        leave_keeper(id)
         code = run(id, storage, options)
     except TunesmithError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -13,10 +13,10 @@ ENDED: tuple[State, ...] = ("succeeded", "failed", "stopped", "lost")
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe with what it needs, packed. `id` is made of the content: the same again is the same job.
+    """A recipe with what it needs, packed. `id` says what is one job: of a run, the content; of a retrain, the name.
 
-    `package` is a zip that becomes the job's folder; `storage` the place that outlives the cluster; `environment` is
-    seen by everybody who may see the cluster's jobs.
+    `package` is a zip that becomes the job's folder, `digest` the hash of what is in it; `storage` the place that
+    outlives the cluster; `environment` is seen by everybody who may see the cluster's jobs.
     """
 
     id: str
@@ -25,11 +25,13 @@ class Job:
     storage: str
     entrypoint: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One time that a job was sent: `attempt` counts from 1; times in seconds since 1970; `message` is the place's."""
+    """One time that a job was sent: `attempt` counts from 1; times in seconds since 1970; `message` is the place's;
+    `digest` is that of the package it was sent with."""
 
     id: str
     attempt: int
@@ -39,6 +41,7 @@ class JobStatus:
     started: float | None = None
     ended: float | None = None
     exit_code: int | None = None
+    digest: str = ""
 
     @property
     def is_over(self) -> bool:

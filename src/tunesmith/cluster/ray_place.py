@@ -100,8 +100,11 @@ class RayPlace:
             "entrypoint": shlex.join(job.entrypoint),
             "submission_id": submission(job.id, attempt),
             "runtime_env": {"working_dir": uri, "env_vars": job.environment},
-            "metadata": {MARK: job.id, "attempt": str(attempt), "recipe": job.recipe, "storage": job.storage},
-        }
+            "metadata": {
+                MARK: job.id, "attempt": str(attempt), "recipe": job.recipe, "storage": job.storage,
+                "digest": job.digest,
+            },
+        }  # fmt: skip
         answer = self._ask("POST", "/api/jobs/", json=body, fine=(400, 500))
         if answer.status_code != 200 and "already exists" not in answer.text:
             raise TargetError(f"the cluster did not take the job: {_last_line(answer.text)}", where=self.target.address)
@@ -212,6 +215,7 @@ def _status(one: dict[str, Any]) -> JobStatus:
         id=about[MARK], attempt=int(about.get("attempt", 1)), recipe=about.get("recipe", ""), state=state,
         message=_last_line(one.get("message") or ""), started=_seconds(one.get("start_time")),
         ended=_seconds(one.get("end_time")), exit_code=code if isinstance(code, int) else None,
+        digest=about.get("digest", ""),
     )  # fmt: skip
 
 

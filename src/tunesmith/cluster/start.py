@@ -26,11 +26,17 @@ def missing(version: tuple[int, ...] = sys.version_info[:3], needed: tuple[str, 
 
 
 def main() -> None:
-    """The command: the same arguments as `tunesmith.cluster.job`."""
+    """The command: the same arguments as `tunesmith.cluster.job`, or with `retrain` after the second as
+    `tunesmith.cluster.retrain_job`."""
     reason = missing()
     if reason is not None:
         print(f"error: {reason}", file=sys.stderr)
         raise SystemExit(2)
+    if sys.argv[3:4] == ["retrain"]:
+        from tunesmith.cluster.retrain_job import main as run_retrain
+
+        run_retrain(sys.argv[1], sys.argv[2], sys.argv[4:])
+        return
     from tunesmith.cluster.job import main as run_job
 
     run_job()

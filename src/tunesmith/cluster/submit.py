@@ -53,14 +53,7 @@ def prepare(
     `again` makes it another job than the same recipe was before. Raises TargetError for what would fail.
     """
     storage = storage_of(target)
-    say(f"storage: {storage.shown}")
-    storage.check()
-    package = pack(loaded)
-    cluster = place.look()
-    resources = loaded.recipe.resources
-    share = share_of(resources, cluster)
-    if (doubt := check_room(resources, share, cluster)) is not None:
-        say(f"warning: {doubt}")
+    package, cluster, share = looked_at(loaded, storage, place, say)
     known = place.jobs()
     id = _id(loaded.recipe.name, package, storage, 0)
     if again:
@@ -79,16 +72,29 @@ def prepare(
         *(["--yes"] if yes else []),
     )
     mine = [one for one in known if one.id == id]
-    job = Job(id, loaded.recipe.name, package.content, storage.under(), entrypoint, _environment(target))
+    name, environment = loaded.recipe.name, environment_of(target)
+    job = Job(id, name, package.content, storage.under(), entrypoint, environment, package.digest)
     result = read_result(storage, id)
     if result is not None and result.version is None:
         result = None  # it could not go on then: it is tried again
     running = next((one for one in reversed(mine) if not one.is_over), None)
     if result is None and not mine:
-        _refuse_elsewhere(storage, id)
+        refuse_elsewhere(storage, id)
     return Prepared(
         job, package, share, cluster, storage, result, running, max((one.attempt for one in mine), default=0)
     )
+
+
+def looked_at(loaded: LoadedRecipe, storage: Storage, place: Place, say: Say) -> tuple[Package, Cluster, Share]:
+    """The recipe packed, the cluster as it is, and what each worker gets. Raises TargetError for what would fail."""
+    say(f"storage: {storage.shown}")
+    storage.check()
+    package = pack(loaded)
+    cluster = place.look()
+    share = share_of(loaded.recipe.resources, cluster)
+    if (doubt := check_room(loaded.recipe.resources, share, cluster)) is not None:
+        say(f"warning: {doubt}")
+    return package, cluster, share
 
 
 def storage_of(target: Target) -> Storage:
@@ -108,7 +114,7 @@ def _id(name: str, package: Package, storage: Storage, turn: int) -> str:
     return f"{name}-{digest[:12]}"
 
 
-def _refuse_elsewhere(storage: Storage, id: str) -> None:
+def refuse_elsewhere(storage: Storage, id: str) -> None:
     """Raises TargetError for a job that another cluster is at."""
     lease = read_lease(storage, id)
     if lease is not None and lease.is_fresh(time.time()):
@@ -119,7 +125,8 @@ def _refuse_elsewhere(storage: Storage, id: str) -> None:
         )
 
 
-def _environment(target: Target) -> dict[str, str]:
+def environment_of(target: Target) -> dict[str, str]:
+    """The job's environment, which Ray shows. Raises TargetError for a variable that is not set here."""
     found = {"RAY_JOB_STOP_WAIT_TIME_S": STOP_SECONDS, "PYTHONUNBUFFERED": "1", **target.env}
     for name in target.env_from_here:
         if name not in os.environ:

@@ -20,6 +20,8 @@ PLACE = "tunesmith/targets.yaml"
 TOKEN = "RAY_AUTH_TOKEN"
 """The environment variable that Ray's own tools read a token from."""
 
+DATABASE = "TUNESMITH_DATABASE_URL"
+
 Plain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]
 """What Kubernetes takes as a name."""
 
@@ -76,6 +78,10 @@ class Target(Section):
 
     python: str = Field("python", min_length=1)
     """The interpreter on the head that has the training packages."""
+
+    database_env: Variable = DATABASE
+    """The environment variable of the head that holds the URL of the registry's database, for retrains. The URL itself,
+    which has a password, is never sent."""
 
     env: dict[Variable, str] = Field(default_factory=dict)
     """Environment of the job. Ray shows it to everybody who may see its jobs: no secrets."""
