@@ -97,7 +97,9 @@ class Keeper:
                     ruling = self.ruling(wish)
                     self._tell(f"{'retraining' if ruling.start else 'no retrain'}: {ruling.reason}")
                     wish = None
-                self.go_on(self._tell_and_wait)
+                ended = self.go_on(self._tell_and_wait)
+                if ended is not None and not ended.running:
+                    self._tell(f"{ended.reference}: {ended.state.get('end')}: {ended.state.get('because')}")
             except Stopped as error:
                 self._tell(str(error))
                 return  # whoever stopped the training meant this command, too

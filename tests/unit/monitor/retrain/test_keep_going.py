@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from sqlalchemy import insert
 from tunesmith.errors import RegistryError, StoreError
 from tunesmith.monitor.findings import Finding, Findings
 from tunesmith.monitor.retrain import keep_going
+from tunesmith.monitor.retrain.journal import Retrain
 from tunesmith.monitor.retrain.keep_going import Keeper
 from tunesmith.monitor.retrain.queue import queue
 from tunesmith.monitor.retrain.work import champion_of
@@ -139,6 +142,17 @@ def test_a_watch_ends_where_its_training_was_stopped(keeper: Keeper, monkeypatch
     keeper.forever("a wish")
     found = keeper.journal.in_flight("story")
     assert slept == [] and found is not None and found.running
+
+
+def test_a_watch_says_what_a_retrain_has_come_to(keeper: Keeper, monkeypatch: Any) -> None:
+    def drive(work: Any, wait: Any) -> Retrain:
+        return replace(work.retrain, running=False, state={"end": "stopped", "because": "old-rows: worse"})
+
+    monkeypatch.setattr(keep_going, "drive", drive)
+    told = io.StringIO()
+    keeper.console = Console(file=told)
+    keeper.forever("a wish", rounds=1)
+    assert told.getvalue().splitlines()[-1] == "story retrain 1: stopped: old-rows: worse"
 
 
 def test_the_drifted_region_is_put_before_raters_once(keeper: Keeper, home: Home) -> None:
