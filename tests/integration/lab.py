@@ -120,6 +120,9 @@ class Lab(Hosts):
             except AssertionError:
                 if last == TRIES - 1:
                     raise
+                for process in self.processes(number, "/ray/"):  # what has started would be in the next one's way
+                    with suppress(psutil.Error):
+                        process.kill()
                 time.sleep(5)
 
     def rejoin(self, number: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.hosts import Hosts, wait_until
 from tests.services import missing
 
 USER = "tunesmith"
@@ -57,16 +58,8 @@ def postgres_url(postgres_server: Server) -> str:
 
 
 def _serve(programs: Path, folder: Path) -> Iterator[Server]:
-    as_user = _unprivileged()
-    data, password, log = folder / "data", folder / "password", folder / "log"
-    password.write_text(PASSWORD)
-    if as_user:
-        for path in (folder, password):
-            os.chown(path, as_user["user"], as_user["group"])
-    initdb = [programs / "initdb", "-D", data, "-U", USER, "--pwfile", password, "--auth=scram-sha-256", "-E", "UTF8"]
-    made = subprocess.run([*initdb, "--no-sync", "--locale=C"], capture_output=True, text=True, cwd=folder, **as_user)
-    if made.returncode != 0:
-        raise RuntimeError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
+    as_user, log = _unprivileged(), folder / "log"
+    data = _make(programs, folder, as_user)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -87,6 +80,34 @@ def _serve(programs: Path, folder: Path) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _make(programs: Path, folder: Path, as_user: dict[str, Any]) -> Path:
+    """The data folder of a new server, in a folder that then belongs to the user it runs as."""
+    data, password = folder / "data", folder / "password"
+    password.write_text(PASSWORD)
+    if as_user:
+        for path in (folder, password):
+            os.chown(path, as_user["user"], as_user["group"])
+    initdb = [programs / "initdb", "-D", data, "-U", USER, "--pwfile", password, "--auth=scram-sha-256", "-E", "UTF8"]
+    made = subprocess.run([*initdb, "--no-sync", "--locale=C"], capture_output=True, text=True, cwd=folder, **as_user)
+    if made.returncode != 0:
+        raise RuntimeError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
+    return data
+
+
+def on_host(hosts: Hosts, number: int, folder: Path) -> Server:
+    """Start one on a host in namespaces of its own, on its loopback; it ends with the host."""
+    programs, as_user = _programs(), _unprivileged()
+    data = _make(programs, folder, as_user)
+    settings = ["listen_addresses=127.0.0.1", "port=5432", f"unix_socket_directories={folder}", "fsync=off"]
+    command = [str(programs / "postgres"), "-D", str(data), *(part for one in settings for part in ("-c", one))]
+    as_other = ["setpriv", f"--reuid={as_user['user']}", f"--regid={as_user['group']}", "--clear-groups", "--"]
+    log = folder / "log"
+    with log.open("wb") as output:
+        hosts.popen(number, [*(as_other if as_user else []), *command], folder, stdout=output, stderr=output)
+    wait_until(lambda: b"ready to accept connections" in log.read_bytes(), 60, "PostgreSQL")
+    return Server(5432)
 
 
 def _programs() -> Path:

@@ -87,9 +87,10 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def people_said(folder: Path, answers: dict[str, str], tenant: str = "shop") -> None:
-    """Requests in the traffic log, and the answers that clients said they should have had."""
-    home, now = home_of(folder), datetime.now(UTC)
+def people_said(folder: Path, answers: dict[str, str], tenant: str = "shop", home: Home | None = None) -> None:
+    """Requests in the traffic log, and the answers that clients said they should have had; of the project's own home,
+    or another."""
+    home, now = home or home_of(folder), datetime.now(UTC)
     rows = [
         TrafficRow(
             id=f"{tenant}-{number:04}", at=now - timedelta(minutes=5), name="tiny", model="tiny", version="tiny@1",
@@ -128,8 +129,8 @@ class Visitors:
     Of ten thumbs for the control four are up, and as many for the challenger until the A/B test; then `likes`.
     """
 
-    def __init__(self, folder: Path, likes: int = 10) -> None:
-        self.database, self.likes = Database.open(home_of(folder).database_url), likes
+    def __init__(self, folder: Path, likes: int = 10, home: Home | None = None) -> None:
+        self.database, self.likes = Database.open((home or home_of(folder)).database_url), likes
         self.number = 0
 
     def come(self) -> None:
