@@ -53,6 +53,9 @@ STEPS: Mapping[str, Callable[[Work], Result | Waiting]] = {
 }
 """Step -> what does it, in their order. Each may be done again: what it has made before, it finds."""
 
+WRITE = ("collect", "answer")
+"""Steps whose files are copied before they count as done. No other copies: its driver may not have read the newest."""
+
 HOPELESS = (DataError, ModelError, EvaluationError, PlanError)
 """Mistakes that trying again does not mend: they end the retrain, and the champion stays."""
 
@@ -164,7 +167,8 @@ def _recorded(work: Work, result: Result) -> Retrain:
     name = result.name or before.next
     step = Step(name, work.now(), result.verdict, result.reason, result.evidence)
     following = result.following or _after(before.next)
-    copies.keep(work.home, before.name, before.number)  # what a step wrote is safe before the step counts as done
+    if before.next in WRITE:
+        copies.keep(work.home, before.name, before.number)
     return work.journal.record(before, [step], {**result.changes, "next": following})
 
 
