@@ -100,7 +100,7 @@ def tunesmith(folder: Path, home: Home, *arguments: str) -> Any:
     """What a command prints as JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "tunesmith", *arguments, "--json"], cwd=folder, capture_output=True, text=True,
-        timeout=600, env=environment(home),
+        timeout=SECONDS_OF_A_RETRAIN, env=environment(home),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout)
