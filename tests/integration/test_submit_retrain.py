@@ -47,7 +47,7 @@ def test_a_retrain_is_a_job_that_outlives_its_head(tmp_path: Path, database_fold
         lab.people_said()
         job = lab.answered("submit", "recipe.yaml", "--retrain", "--detach")["job"]
         again = lab.answered("submit", "recipe.yaml", "--retrain", "--dry-run")
-        assert (again["job"], again["state"]) == (job, "running")
+        assert again["job"] == job and again["state"] in ("waiting", "running")
         wait_until(lambda: "step " in lab.log(job, 1), 400, "training")
         assert lab.done("jobs", "stop", job)[0] == 0
         assert lab.ended(job, 1) == "stopped" and "stopped before its end" in lab.log(job, 1)
