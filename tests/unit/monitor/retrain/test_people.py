@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +39,7 @@ from tunesmith.review.reviews import Reviews
 from tunesmith.review.rubric import Rubric
 from tunesmith.store.database import Database
 from tunesmith.store.home import Home
+from tunesmith.train.job import RESULT, TrainResult
 
 START = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RECIPE = "name: story\nmodel: {source: model}\ndata: {train: rows.jsonl}\n"
@@ -109,9 +110,13 @@ def at_people(folder: Path, clock: Clock, gates: dict[str, Any], sizes: dict[str
     work = Work(home, database, registry, journal, Console(stderr=True, quiet=True), retrain, None, clock)
     (folder / "recipe.yaml").write_text(RECIPE)
     recipe = load_recipe(folder / "recipe.yaml").recipe
-    planned = SimpleNamespace(run_id="run-1", recipe=recipe, dataset=SimpleNamespace(manifest={"split_seed": 0}))
-    work.__dict__["planned"] = planned
     work.folder.mkdir(parents=True)
+    trained = TrainResult("finished", 1, 1, 10, 5, 1.0, 1, 0.5, 1, 2)
+    (work.folder / RESULT).write_text(json.dumps(asdict(trained)))
+    work.__dict__["planned"] = SimpleNamespace(
+        run_id="run-1", recipe=recipe, dataset=SimpleNamespace(manifest={"split_seed": 0}),
+        job=SimpleNamespace(folder=work.folder),
+    )  # fmt: skip
     for file, (number, _) in sizes.items():
         if number:
             write_rows(work.folder, file, number)
@@ -303,8 +308,6 @@ def test_the_version_is_registered_with_what_people_said(
     monkeypatch.setattr("tunesmith.run.register.register", register)
     monkeypatch.setattr(train_steps, "_report", lambda work: (report, work.folder))
     monkeypatch.setattr(train_steps.plans, "compare", lambda *given: [])
-    monkeypatch.setattr(Work, "result", None)
-    work.planned.job = SimpleNamespace(folder=work.folder)  # type: ignore[misc]
     result = train_steps.register(work)
     assert [one.name for one in put] == ["beats_best_prompt", *others, "people"][: 1 + len(others) + there]
     assert not there or (put[-1].decision, put[-1].reason) == (Decision(verdict), "so")
