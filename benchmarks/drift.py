@@ -2,6 +2,7 @@
 
     python benchmarks/drift.py            500 stationary streams, 100 of each drift; ten minutes on two quiet cores
     python benchmarks/drift.py --quick    20 and 8
+    python benchmarks/drift.py --test-traffic   (b) with traffic of the rows that were published as test rows
 
 banking77 (`../shared/data/banking77`), the settings of `DriftSection` as they are, profiles of 5,000 rows. (a) All rows
 in random order: the profile of some, streams of 30 windows of the others, no row twice in a stream. (b) Profiles of
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, help="stationary streams")
     parser.add_argument("--drifts", type=int, help="streams of each share of new intents")
     parser.add_argument("--seed", type=int, default=0, help="of the first group; others follow")
+    parser.add_argument("--test-traffic", action="store_true", help="traffic of (b) is of test.csv")
     options = parser.parse_args()
     if not BANKING77.is_dir():
         raise SystemExit(f"{BANKING77} is not there: train.csv and test.csv of banking77 are needed")
@@ -75,7 +77,7 @@ def main() -> None:
           f"numpy {np.__version__}, {SETTINGS}, seed {options.seed}")  # fmt: skip
     started = time.perf_counter()
     stationary = calm(streams, options.seed)
-    shifted = drifting(drifts, options.seed)
+    shifted = drifting(drifts, options.seed, options.test_traffic)
     report(stationary, shifted, time.perf_counter() - started)
 
 
@@ -163,24 +165,27 @@ def calm(streams: int, seed: int) -> list[dict[str, int | None]]:
     return results
 
 
-def drifting(streams: int, seed: int) -> dict[str, list[tuple[dict[str, int | None], Any]]]:
+def drifting(streams: int, seed: int, test_traffic: bool = False) -> dict[str, list[tuple[dict[str, int | None], Any]]]:
     """(b) First alarms in traffic with new intents from the first window on; a window has no row twice."""
-    examples = rows_of("train")
+    examples = rows_of("train", "test")
     everything = build_profile(examples, max_rows=len(examples))
     labels = everything.categories["answer.label"]
+    is_test = np.array([example.origin.file == "test" for example in examples])
     results = defaultdict(list)
     groups = max(1, streams // PER_PROFILE["drifting"])
     for group in range(groups):
         draw = np.random.default_rng([seed, 1, group])
         is_new = np.isin(labels, draw.choice(np.unique(labels), HELD_BACK, replace=False))
-        known, new = (draw.permutation(np.flatnonzero(which)) for which in (~is_new, is_new))
-        made = ready(everything, known[:ROWS])
+        trained, new = (draw.permutation(np.flatnonzero(which & ~is_test)) for which in (~is_new, is_new))
+        made, known = ready(everything, trained[:ROWS]), trained[ROWS:]
+        if test_traffic:
+            known, new = (np.flatnonzero(which & is_test) for which in (~is_new, is_new))
         for name, share in SHARES.items():
             num_new = round(share * SETTINGS.window)
             for _ in range(streams // groups):
                 windows = [
                     np.concatenate([
-                        draw.choice(known[ROWS:], SETTINGS.window - num_new, replace=False),
+                        draw.choice(known, SETTINGS.window - num_new, replace=False),
                         draw.choice(new, num_new, replace=False),
                     ])
                     for _ in range(DELAY if share else SETTINGS.windows_in_row)

@@ -16,6 +16,7 @@ STEPS, EVERY = 60, 5
 BLOWS = {8: "worker", 17: "node", 26: "link", 38: "driver"}
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_a_run_survives_the_loss_of_a_worker_a_node_a_link_and_its_driver(tmp_path: Path) -> None:
     reason = why_not()

@@ -140,6 +140,7 @@ def test_a_sweep_ends_with_its_money(project: Path) -> None:
     assert sum(spent.values()) <= Decimal("0.25") + 2 * max(intervals)
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_stopped_trials_of_two_workers_free_the_machine(project: Path) -> None:
     """Killing a nested run of Ray Train where Ray has no dashboard leaves its placement group held, and the next hangs.
