@@ -190,7 +190,11 @@ def watched(loop: Loop, recipe: str, number: int, crowd: Crowd) -> dict[str, Any
             time.sleep(10)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # started in the background of a script, it does not hear Ctrl-C
+            process.kill()
+            process.wait()
     found: dict[str, Any] = tunesmith(loop.folder, loop.endpoint.home, "retrain", "show", NAME, str(number))
     print(json.dumps(found, indent=1)[:20_000])
     return found
