@@ -74,8 +74,7 @@ def recipe(base: Path) -> dict[str, Any]:
         "monitor": {"drift": {"window": 100}, "quality": {"golden_rows": 30}, "every_minutes": 0.2},
         "retrain": {
             "triggers": {"drift": {}}, "cooldown_days": 0, "min_score": 1.0,
-            # So small a model that names topics for an hour forgets much else: that is not what is looked at here.
-            "gates": {"margin_old": 0.2, "margin_general": 3.0},
+            "gates": {"margin_old": 0.1, "margin_general": 0.5},
             "release": {
                 "shadow_requests": 30, "steps": [25, 50], "step_hours": 0.004, "planned_users": 200, "max_days": 0.01,
             },
