@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from tests.unit.evaluate.made_up import report_of
+from tests.unit.monitor.retrain.clock import START, Clock
 from tunesmith.data.example import Example, Message, Origin
 from tunesmith.evaluate.answers import Answer, Contestant, TestRow
 from tunesmith.evaluate.gates import Decision, GateVerdict
@@ -41,22 +42,9 @@ from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 from tunesmith.train.job import RESULT, TrainResult
 
-START = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RECIPE = "name: story\nmodel: {source: model}\ndata: {train: rows.jsonl}\n"
 NOTHING = Losses((), ())
 CHALLENGER, CHAMPION = "story@retrain-1", "story@1"
-
-
-class Clock:
-    """A time that a test moves."""
-
-    now = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **span: float) -> None:
-        self.now += timedelta(**span)
 
 
 @pytest.fixture

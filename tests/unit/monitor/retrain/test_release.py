@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import insert
 
+from tests.unit.monitor.retrain.clock import START, Clock
 from tunesmith.experiment.book import Book
 from tunesmith.experiment.experiment import Experiment, Variant
 from tunesmith.monitor.retrain import drive, release
@@ -24,20 +24,7 @@ from tunesmith.store.database import Database
 from tunesmith.store.home import Home
 from tunesmith.store.tables import feedback, parity, requests
 
-START = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RELEASE = {"shadow_requests": 5, "steps": [10, 50], "step_hours": 1, "planned_users": 100, "max_days": 3}
-
-
-class Clock:
-    """A time that a test moves."""
-
-    now = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, **span: float) -> None:
-        self.now += timedelta(**span)
 
 
 @pytest.fixture
