@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from tests import tiny_models
 from tunesmith.recipe.method import MethodSection
 from tunesmith.registry.registry import Registry
 from tunesmith.registry.version import NewVersion, Version
+from tunesmith.store.clock import utc_now
 from tunesmith.store.home import find_home
 
 
@@ -32,8 +35,9 @@ def adapter(folder: Path, method: MethodSection, chat_template: str | None = Non
 
 
 def register(
-    start: Path, method: MethodSection | None = None, recipe: dict[str, Any] | None = None, **changes: Any
-) -> Version:
+    start: Path, method: MethodSection | None = None, recipe: dict[str, Any] | None = None,
+    now: Callable[[], datetime] = utc_now, **changes: Any,
+) -> Version:  # fmt: skip
     """Save a base into `start/base`, an adapter into `start/adapter`, and register it as `tiny` in the home."""
     from tunesmith.models.resolve import resolve_model
     from tunesmith.recipe.model import ModelSection
@@ -51,7 +55,7 @@ def register(
         created_by="ann",
         verdict="passed",
     )
-    registry = Registry.open(find_home())
+    registry = Registry.open(find_home(), now=now)
     try:
         return registry.register(new, start / "adapter")
     finally:

@@ -25,7 +25,7 @@ from tunesmith.registry.version import NewVersion
 from tunesmith.store.home import Home
 
 NAME = "story"
-SECONDS_TO_START = 300
+SECONDS_TO_START = 600
 
 
 @dataclass(frozen=True)

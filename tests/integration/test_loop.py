@@ -63,9 +63,9 @@ def recipe(base: Path) -> dict[str, Any]:
     return {
         "name": NAME,
         "model": {"source": str(base)},
-        "data": {"train": "rows.jsonl", "split": {"validation": 20, "test": 40}},
+        "data": {"train": "rows.jsonl", "split": {"validation": 20, "test": 80}},
         "method": {"rank": 8, "alpha": 16},
-        "train": {"sequence_length": 128, "batch_size": 4, "epochs": 1, "learning_rate": 1.0e-3},
+        "train": {"sequence_length": 128, "batch_size": 4, "epochs": 2, "learning_rate": 3.0e-4},
         "evaluate": {
             "metrics": ["exact_match", "perplexity"], "prompts": {"few_shot": [3]}, "resamples": 1000,
             "decoding": {"max_new_tokens": 8}, "gate": {"metric": "exact_match"},
@@ -115,7 +115,7 @@ def loop(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> It
         missing("vLLM is not installed (make setup)")
     folder = tmp_path_factory.mktemp("loop")
     home = Home(folder / "home", f"sqlite:///{folder}/home/registry.db", str(folder / "home" / "artifacts"))
-    rows = messages(KNOWN, 0, 70)
+    rows = messages(KNOWN, 0, 80)
     random.Random(1).shuffle(rows)
     lines = [
         {"messages": [{"role": "user", "content": INSTRUCTION + text}, {"role": "assistant", "content": topic}]}
@@ -126,7 +126,7 @@ def loop(smollm2: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> It
     assert tunesmith(folder, home, "run", "recipe.yaml")["verdict"] == "passed"
     tunesmith(folder, home, "registry", "alias", NAME, "champion", "1", "--why", "the first")
     with served.served_recipe(home, smollm2.folder, folder / "recipe.yaml") as endpoint:
-        yield Loop(endpoint, folder, messages(KNOWN, 70, 110), messages(NEW, 0, 100))
+        yield Loop(endpoint, folder, messages(KNOWN, 80, 110), messages(NEW, 0, 100))
 
 
 def ask(

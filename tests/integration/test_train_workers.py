@@ -33,7 +33,8 @@ def test_two_workers_equal_one(tmp_path: Path, model: Path, dataset: Path, case:
     one, two = (tiny.make_job(tmp_path / name, model, dataset, **CASES[case]) for name in ("one", "two"))
     Loop(one).run()
     on_gloo(two, 2)
-    assert_equal(two, one)
+    # Its steps are ten times as large as the others', and so is what sums in another order differ by.
+    assert_equal(two, one, weights=1e-4 if case == "early stop" else 1e-5)
 
 
 @pytest.mark.slow

@@ -174,7 +174,9 @@ def test_chance_alone_is_rarely_worse() -> None:
 
 
 def version_of(tmp_path: Path, **recipe: Any) -> Version:
-    return tiny_versions.register(tmp_path, recipe={"data": recipe} if recipe else None)
+    """Registered the day before NOW, so that what is said at NOW came after it."""
+    recorded = {"data": recipe} if recipe else None
+    return tiny_versions.register(tmp_path, recipe=recorded, now=lambda: NOW - timedelta(days=1))
 
 
 @pytest.mark.filterwarnings("ignore")
