@@ -65,7 +65,7 @@ def recipe(base: Path) -> dict[str, Any]:
         "model": {"source": str(base)},
         "data": {"train": "rows.jsonl", "split": {"validation": 20, "test": 80}},
         "method": {"rank": 8, "alpha": 16},
-        "train": {"sequence_length": 128, "batch_size": 4, "epochs": 2, "learning_rate": 3.0e-4},
+        "train": {"sequence_length": 128, "batch_size": 4, "epochs": 2, "learning_rate": 2.5e-4},
         "evaluate": {
             "metrics": ["exact_match", "perplexity"], "prompts": {"few_shot": [3]}, "resamples": 1000,
             "decoding": {"max_new_tokens": 8}, "gate": {"metric": "exact_match"},

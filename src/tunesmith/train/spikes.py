@@ -11,6 +11,9 @@ from tunesmith.train.progress import Progress
 WINDOW = 32
 """Losses to judge by."""
 
+LEAST = 0.5
+"""Nats a token that a leap is at least: among rows that are nearly known, a hard one is what there is to learn."""
+
 IN_A_ROW = 3
 """Batches passed over one after the other before skipping no longer helps."""
 
@@ -18,7 +21,8 @@ Verdict = Literal["good", "spike", "nonsense"]
 
 
 def judge(loss: float, norm: float, progress: Progress, heeds_spikes: bool) -> Verdict:
-    """What a step's loss is. A spike lies 10 standard deviations and half as much again above the last losses' median.
+    """What a step's loss is. A spike lies 10 standard deviations, half as much again, and `LEAST` above the median
+    of the last losses.
 
     The deviation is taken from the median absolute deviation, which one leap does not move.
     """
@@ -29,7 +33,7 @@ def judge(loss: float, norm: float, progress: Progress, heeds_spikes: bool) -> V
         return "good"
     middle = statistics.median(recent)
     deviation = 1.4826 * statistics.median(abs(one - middle) for one in recent)
-    return "spike" if loss > max(middle + 10 * deviation, 1.5 * middle) else "good"
+    return "spike" if loss > max(middle + max(10 * deviation, LEAST), 1.5 * middle) else "good"
 
 
 def remember(loss: float, progress: Progress) -> None:

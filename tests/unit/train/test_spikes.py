@@ -167,3 +167,10 @@ def test_memory_for_not_even_one_row_is_a_sentence(make_job: MakeJob, monkeypatc
     with pytest.raises(TrainError) as caught:
         Loop(make_job({"batch_size": 6})).run()
     assert caught.value.what.startswith("memory ran out with a single row of ")
+
+
+@pytest.mark.parametrize(("loss", "verdict"), [(0.11, "good"), (0.52, "good"), (0.53, "spike"), (9.0, "spike")])
+def test_a_hard_row_among_rows_that_are_known_is_learnt(loss: float, verdict: str) -> None:
+    """Losses near zero vary by next to nothing: ten deviations of that are no leap."""
+    progress = Progress(recent_losses=[0.02 + 0.001 * (number % 3) for number in range(spikes.WINDOW)])
+    assert spikes.judge(loss, 1.0, progress, heeds_spikes=True) == verdict

@@ -17,7 +17,13 @@ SHORTEST, LONGEST = 200, 600
 """Characters of a passage; a longer one is cut at the end of a word."""
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-WORDS = ("apple", "river", "table", "green", "winter", "music", "paper", "stone", "garden", "window", "bread", "light")
+WORDS = (
+    "apple", "river", "table", "green", "winter", "music", "paper", "stone", "garden", "window", "bread", "light",
+    "horse", "yellow", "doctor", "island", "summer", "bridge", "letter", "kitchen", "orange", "forest", "silver",
+    "market", "pencil", "engine", "valley", "cotton", "planet", "queen", "jacket", "number", "under", "village",
+    "ocean", "zebra",
+)  # fmt: skip
+SUMS = tuple((a, b) for a in range(1, 13) for b in (3, 8))
 
 
 def passages(number: int) -> list[str]:
@@ -32,13 +38,14 @@ def passages(number: int) -> list[str]:
 
 
 def tasks() -> list[Example]:
-    """Sums, days of the week, copies, opposites of order, first letters: the right answer is short and certain."""
-    found = [_task(f"What is {a} + {b}? Answer with the number only.", str(a + b))
-             for a, b in ((2, 3), (4, 5), (7, 2), (6, 6), (1, 8), (9, 4), (10, 5), (3, 12))]  # fmt: skip
-    found += [
-        _task(f"Which day of the week comes after {day}? Answer with one word.", following)
-        for day, following in zip(DAYS, (*DAYS[1:], DAYS[0]), strict=True)
-    ]
+    """Sums, days of the week, copies, first letters, opposites of order: the right answer is short and certain.
+
+    There are enough of them that the interval of a mean is narrower than what a model that forgets loses.
+    """
+    found = [_task(f"What is {a} + {b}? Answer with the number only.", str(a + b)) for a, b in SUMS]
+    for day, following in zip(DAYS, (*DAYS[1:], DAYS[0]), strict=True):
+        found.append(_task(f"Which day of the week comes after {day}? Answer with one word.", following))
+        found.append(_task(f"Which day of the week comes before {following}? Answer with one word.", day))
     found += [_task(f"Repeat this word and say nothing else: {word}", word) for word in WORDS]
     found += [_task(f"Which letter does the word '{word}' begin with?", word[0].upper()) for word in WORDS]
     found += [

@@ -171,7 +171,8 @@ def test_the_audit_gate_says_what_the_audit_says(tmp_path: Any) -> None:
 def test_general_text_and_tasks_are_there_without_a_network() -> None:
     texts, questions = passages(40), tasks()
     assert len(texts) == len(set(texts)) == 40 and all(200 <= len(text) <= 600 for text in texts)
-    assert len(questions) > 40 and all(row.reference and row.messages[0]["content"] for row in questions)
+    assert len({row.messages[0]["content"] for row in questions}) == len(questions) > 140
+    assert all(row.reference and row.messages[0]["content"] for row in questions)
     assert passages(40) == texts
 
 
