@@ -38,8 +38,7 @@ train:
   batch_size: 4
   max_steps: 200
   epochs: 40
-  learning_rate: 2.0e-2
-  on_spike: ignore  # rows that contradict each other make a model of this size leap
+  learning_rate: 5.0e-3
   checkpoint_every: 40
 evaluate:
   metrics: [exact_match, perplexity]
@@ -81,7 +80,7 @@ def make(folder: Path) -> Path:
     tiny_models.save(folder / "model")
     lines = [
         {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "yes"}]}
-        for text in questions("say", 70)
+        for text in questions("say", 210)[::3]
     ]
     (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "recipe.yaml").write_text(RECIPE)
